@@ -1,0 +1,5 @@
+"""Crossfade: blue/green rollouts for foundation models on Amazon Bedrock."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Operator verbs over the REST API, and the process entry points."""

@@ -1,0 +1,69 @@
+"""Evidence: sums that add up. What a judgement may use, and nothing else.
+
+Every metric is a loss in [0, 1]: an error is 1, a score s counts as 1 - s. Per variant a time bucket holds
+how many calls were judged, the sum of their losses and the sum of the squared losses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Sums of one variant's losses: `n` calls, `s` their sum, `q` the sum of their squares (0 <= q <= s <= n)."""
+
+    n: int = 0
+    s: float = 0.0
+    q: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.n >= 0 and -1e-9 <= self.q <= self.s + 1e-9 and self.s <= self.n + 1e-9):
+            raise ValueError(f"impossible sums: n={self.n}, s={self.s}, q={self.q}; need 0 <= q <= s <= n")
+
+    def __add__(self, other: Summary) -> Summary:
+        return Summary(self.n + other.n, self.s + other.s, self.q + other.q)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean loss, or None without calls."""
+        return self.s / self.n if self.n else None
+
+    @property
+    def variance(self) -> float | None:
+        """The population variance of one call's loss, or None without calls."""
+        if not self.n:
+            return None
+        mean = self.s / self.n
+        return max(0.0, self.q / self.n - mean * mean)
+
+
+EMPTY = Summary()
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One sealed time bucket of one metric at one step: the same minutes of both variants.
+
+    `start` is in seconds since 1970. `step` is the step the calls were *assigned* under.
+    """
+
+    start: int
+    step: int
+    blue: Summary = EMPTY
+    green: Summary = EMPTY
+
+    def __add__(self, other: Bucket) -> Bucket:
+        return Bucket(
+            min(self.start, other.start), self.step, self.blue + other.blue, self.green + other.green
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All sealed buckets of one check's metric, in time order, and blue's mean before the rollout."""
+
+    metric: str
+    buckets: tuple[Bucket, ...] = ()
+    history: Summary = EMPTY
+    """Blue's losses before the rollout: starts the base rate, and is never evidence."""

@@ -1,0 +1,187 @@
+"""Plan, Step and Check: the script of a rollout, and the thresholds under which green may be promoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from crossfade.core.reading import Reader
+
+ERROR_RATE = "error_rate"
+SCORE_PREFIX = "score."
+MOST_GATE_MARGIN = 0.5
+"""No gate asks for less than this, as a fraction: margin / weight is cut here."""
+
+
+class Breach(StrEnum):
+    """What a failed check does."""
+
+    ROLL_BACK = "roll_back"
+    PAUSE = "pause"
+    TELL = "tell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A metric and how much worse green may be on it and still be promoted.
+
+    `margin` is in percentage points, above 0: the error rate may rise, a score's mean may fall, by at most
+    that. `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is
+    kept and shown, never judged. A check that does not gate can still fail.
+    """
+
+    metric: str
+    margin: float
+    on_breach: Breach = Breach.ROLL_BACK
+    gating: bool = True
+    maturity: float = 60.0
+
+    @property
+    def loss_margin(self) -> float:
+        """The margin as a difference of mean losses, in (0, 1)."""
+        return self.margin / 100
+
+    @property
+    def is_score(self) -> bool:
+        return self.metric.startswith(SCORE_PREFIX)
+
+    @property
+    def score_name(self) -> str:
+        """The name scores are sent under; `accuracy` for the metric `score.accuracy`."""
+        return self.metric.removeprefix(SCORE_PREFIX)
+
+    def gate_margin(self, next_weight: float) -> float:
+        """The margin asked for before a step to `next_weight` percent, as a loss difference.
+
+        Proportional to harm: the harm to the whole traffic, weight x margin, never exceeds the check's margin.
+        """
+        return min(MOST_GATE_MARGIN, self.loss_margin / (next_weight / 100))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One stage: green's weight in percent, how long to stay at least (seconds), and whether a person opens the gate."""
+
+    weight: float
+    bake: float = 600.0
+    approve: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The script of a rollout.
+
+    `alpha` bounds the chance that a green no worse than blue is ever rolled back, over the whole rollout and all
+    checks; `beta` the chance that a green worse by a margin or more passes the last gate. `time_limit` (seconds)
+    is when an undecided rollout asks for a person; None means never.
+    """
+
+    steps: tuple[Step, ...]
+    checks: tuple[Check, ...]
+    alpha: float = 0.05
+    beta: float = 0.05
+    least_buckets: int = 6
+    least_green_calls: int = 30
+    time_limit: float | None = None
+    evaluate_every: float = 10.0
+    most_throttled: float = 0.05
+    """Share of green's calls that may meet throttling before the ramp waits."""
+
+    def gate_weight(self, step: int) -> float:
+        """The weight the gate at the end of `step` leads to, in percent; 100 is promotion."""
+        return self.steps[step + 1].weight if step + 1 < len(self.steps) else 100.0
+
+    def is_last(self, step: int) -> bool:
+        return step + 1 >= len(self.steps)
+
+
+DEFAULT_WEIGHTS = (1.0, 5.0, 25.0, 50.0)
+
+
+def read_plan(reader: Reader) -> Plan:
+    """Reads a plan; problems go to the reader. Steps may be left out: 1, 5, 25, 50 % at ten minutes each."""
+    if reader.has("steps"):
+        steps = tuple(_read_step(item) for item in reader.sections("steps", least=1, most=50))
+    else:
+        reader.raw("steps")
+        steps = tuple(Step(weight=weight) for weight in DEFAULT_WEIGHTS)
+    for position in range(1, len(steps)):
+        if steps[position].weight <= steps[position - 1].weight and steps[position].weight > 0:
+            reader.problem(
+                f"steps[{position}].weight",
+                f"is {steps[position].weight:g}; weights must rise, and the step before has"
+                f" {steps[position - 1].weight:g}",
+            )
+    checks = tuple(_read_check(item) for item in reader.sections("checks", least=1, most=20))
+    metrics = [check.metric for check in checks]
+    for position, metric in enumerate(metrics):
+        if metric in metrics[:position]:
+            reader.problem(f"checks[{position}].metric", f"{metric!r} is checked twice; keep one")
+    if checks and not any(check.gating for check in checks):
+        reader.problem("checks", "none of them gates; at least one check must have gating = true")
+    plan = Plan(
+        steps=steps,
+        checks=checks,
+        alpha=reader.number("alpha", 0.05, above=0, most=0.5),
+        beta=reader.number("beta", 0.05, above=0, most=0.5),
+        least_buckets=reader.integer("least_buckets", 6, least=2, most=10_000),
+        least_green_calls=reader.integer("least_green_calls", 30, least=1),
+        time_limit=reader.number("time_limit", above=0, unit="seconds") if reader.has("time_limit") else None,
+        evaluate_every=reader.number("evaluate_every", 10.0, least=1, most=3600, unit="seconds"),
+        most_throttled=reader.number("most_throttled", 0.05, above=0, most=1),
+    )
+    reader.raw("time_limit")
+    reader.close()
+    return plan
+
+
+def _read_step(reader: Reader) -> Step:
+    step = Step(
+        weight=reader.number("weight", above=0, most=100, unit="percent"),
+        bake=reader.number("bake", 600.0, least=0, most=90 * 86_400, unit="seconds"),
+        approve=reader.flag("approve", False),
+    )
+    reader.close()
+    return step
+
+
+def _read_check(reader: Reader) -> Check:
+    metric = reader.text(
+        "metric",
+        pattern=r"error_rate|score\.[a-z][a-z0-9_]{0,62}",
+        like="allowed: error_rate, or score.NAME with a name of a-z, 0-9 and _ such as score.accuracy",
+    )
+    check = Check(
+        metric=metric,
+        margin=reader.number("margin", above=0, most=50, unit="percentage points"),
+        on_breach=Breach(reader.choice("on_breach", list(Breach), Breach.ROLL_BACK)),
+        gating=reader.flag("gating", True),
+        maturity=reader.number("maturity", 60.0, least=0, most=30 * 86_400, unit="seconds"),
+    )
+    reader.close()
+    return check
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """The plan as `read_plan` takes it back."""
+    return {
+        "steps": [{"weight": s.weight, "bake": s.bake, "approve": s.approve} for s in plan.steps],
+        "checks": [
+            {
+                "metric": c.metric,
+                "margin": c.margin,
+                "on_breach": str(c.on_breach),
+                "gating": c.gating,
+                "maturity": c.maturity,
+            }
+            for c in plan.checks
+        ],
+        "alpha": plan.alpha,
+        "beta": plan.beta,
+        "least_buckets": plan.least_buckets,
+        "least_green_calls": plan.least_green_calls,
+        "time_limit": plan.time_limit,
+        "evaluate_every": plan.evaluate_every,
+        "most_throttled": plan.most_throttled,
+    }

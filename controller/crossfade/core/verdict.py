@@ -1,0 +1,91 @@
+"""Verdict: what the evidence says of one check, and Judgement: what it says of all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from crossfade.core.evidence import EMPTY, Summary
+from crossfade.core.plan import Check
+
+
+class Ruling(StrEnum):
+    """Measured bad, shown good, cannot tell yet and nothing to tell from are four things."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no_data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Of one check. Differences are green's mean loss minus blue's, as fractions: positive is worse.
+
+    `blue` and `green` sum the whole rollout, `step_blue` and `step_green` the step under way, which alone counts
+    for its gate. `log_e_worse` is the evidence that green is worse at all (it fails the check), `log_e_gate` that
+    green is within `gate_margin` (it passes); natural logs. The interval [`lower`, `upper`] holds at every look.
+    """
+
+    check: Check
+    ruling: Ruling
+    blue: Summary = EMPTY
+    green: Summary = EMPTY
+    step_blue: Summary = EMPTY
+    step_green: Summary = EMPTY
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    gate_margin: float
+    log_e_worse: float = 0.0
+    log_e_worse_needed: float
+    log_e_gate: float = 0.0
+    log_e_gate_needed: float
+    calls_needed: int | None = None
+    """Further calls of both variants until the gate should open, or None where the drift is against it."""
+    overdispersion: float = 1.0
+    buckets: int = 0
+    step_buckets: int = 0
+
+    @property
+    def green_loss(self) -> float | None:
+        return self.green.mean
+
+    @property
+    def blue_loss(self) -> float | None:
+        return self.blue.mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Of one rollout at one look: every check's verdict, and the averaged evidence that rolls back.
+
+    `log_e_worse` is the log of the checks' e-values averaged with their shares of alpha; it rolls back at
+    `log_e_worse_needed` = log(1 / alpha).
+    """
+
+    verdicts: tuple[Verdict, ...]
+    log_e_worse: float = 0.0
+    log_e_worse_needed: float
+
+    @property
+    def worst(self) -> Ruling:
+        """The worst ruling of all gating checks, in the order failed, no_data, inconclusive, passed."""
+        rulings = [v.ruling for v in self.verdicts if v.check.gating or v.ruling is Ruling.FAILED]
+        return max(rulings, key=severity, default=Ruling.NO_DATA)
+
+
+def severity(ruling: Ruling) -> int:
+    """The one order in which many rulings become one: the highest wins."""
+    match ruling:
+        case Ruling.PASSED:
+            return 0
+        case Ruling.INCONCLUSIVE:
+            return 1
+        case Ruling.NO_DATA:
+            return 2
+        case Ruling.FAILED:
+            return 3
+        case _:
+            assert_never(ruling)

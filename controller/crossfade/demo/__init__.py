@@ -1,0 +1,1 @@
+"""Six rollouts end to end: real processes, real sockets, real labelled text."""

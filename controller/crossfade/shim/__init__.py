@@ -1,0 +1,1 @@
+"""The data plane: inside a genuine boto3 client; boto3 and core, nothing heavier."""
