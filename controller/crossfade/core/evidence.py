@@ -54,9 +54,7 @@ class Bucket:
     green: Summary = EMPTY
 
     def __add__(self, other: Bucket) -> Bucket:
-        return Bucket(
-            min(self.start, other.start), self.step, self.blue + other.blue, self.green + other.green
-        )
+        return Bucket(min(self.start, other.start), self.step, self.blue + other.blue, self.green + other.green)
 
 
 @dataclass(frozen=True, slots=True)

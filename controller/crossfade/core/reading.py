@@ -41,9 +41,7 @@ class Reader:
         self._asked.append(key)
         return self._data.get(key)
 
-    def text(
-        self, key: str, default: str = _REQUIRED, *, pattern: str = "", like: str = "", most: int = 2048
-    ) -> str:
+    def text(self, key: str, default: str = _REQUIRED, *, pattern: str = "", like: str = "", most: int = 2048) -> str:
         value = self._get(key, default, "")
         if not isinstance(value, str):
             self.problem(key, f"must be text, not {_kind(value)}")
@@ -78,9 +76,7 @@ class Reader:
             return float(value)
         return 0.0 if default is _REQUIRED else float(default)
 
-    def integer(
-        self, key: str, default: int = _REQUIRED, *, least: int, most: int = 2**63 - 1, unit: str = ""
-    ) -> int:
+    def integer(self, key: str, default: int = _REQUIRED, *, least: int, most: int = 2**63 - 1, unit: str = "") -> int:
         value = self._get(key, default, least)
         if isinstance(value, bool) or not isinstance(value, int):
             self.problem(key, f"must be a whole number{_range(least=least, most=most, unit=unit)}")

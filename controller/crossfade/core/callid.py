@@ -1,0 +1,83 @@
+"""Call id: a signed token that says where a call was assigned, so that a score hours later finds its place.
+
+`cf1.` and the base64url of 31 bytes of fields and 12 bytes of HMAC-SHA256 under the snapshot's signing key.
+It carries no secret; it cannot be made or altered without the key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import struct
+from dataclasses import dataclass
+
+from crossfade.core.split import Variant
+from crossfade.errors import CrossfadeError
+
+PREFIX = "cf1."
+_FIELDS = struct.Struct(">BIIBBQ8s")  # version, rollout, route, step, variant, called at (ms), nonce
+_MAC_BYTES = 12
+_VERSION = 1
+
+
+class BadCallId(CrossfadeError):  # noqa: N818
+    """A call id that is unsigned, altered, or not one at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallId:
+    """`rollout` is 0 when none was live. `called_at` is in seconds since 1970, to the millisecond."""
+
+    rollout: int
+    route: int
+    step: int
+    variant: Variant
+    called_at: float
+    nonce: bytes
+
+    @property
+    def call(self) -> str:
+        """What tells this call from the others of its rollout: the nonce, in hex."""
+        return self.nonce.hex()
+
+
+def mint(key: bytes, *, rollout: int, route: int, step: int, variant: Variant, called_at: float) -> str:
+    """A new call id, signed with `key`."""
+    body = _FIELDS.pack(
+        _VERSION, rollout, route, step, variant is Variant.GREEN, round(called_at * 1000), os.urandom(8)
+    )
+    return PREFIX + base64.urlsafe_b64encode(body + _mac(key, body)).decode().rstrip("=")
+
+
+def read(key: bytes, text: str) -> CallId:
+    """The fields of a call id signed with `key`; raises `BadCallId` with the reason."""
+    if not isinstance(text, str) or not text.startswith(PREFIX):
+        raise BadCallId(f"is not a call id; one starts with {PREFIX!r}")
+    encoded = text.removeprefix(PREFIX)
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise BadCallId("is not a whole call id: cannot be decoded") from None
+    if len(raw) != _FIELDS.size + _MAC_BYTES:
+        raise BadCallId("is not a whole call id: wrong length")
+    body, mac = raw[: _FIELDS.size], raw[_FIELDS.size :]
+    if not hmac.compare_digest(mac, _mac(key, body)):
+        raise BadCallId("is altered, or signed by another controller")
+    version, rollout, route, step, green, millis, nonce = _FIELDS.unpack(body)
+    if version != _VERSION or green > 1:
+        raise BadCallId("is of a version this controller does not know")
+    return CallId(
+        rollout=rollout,
+        route=route,
+        step=step,
+        variant=Variant.GREEN if green else Variant.BLUE,
+        called_at=millis / 1000,
+        nonce=nonce,
+    )
+
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return hmac.new(key, body, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -1,0 +1,29 @@
+"""Split: which variant a call is assigned to. Sticky by key, random without one."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from enum import StrEnum
+
+
+class Variant(StrEnum):
+    """Blue is what the route serves now, green is the candidate of the live rollout."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+
+def position(salt: str, key: str) -> float:
+    """Where `key` lies in [0, 1) under `salt`: blake2b(salt | key) / 2^64.
+
+    Depends on nothing else, so raising a rollout's weight only ever adds keys to green.
+    """
+    digest = hashlib.blake2b(f"{salt}|{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def assign(salt: str, key: str | None, weight: float) -> Variant:
+    """The variant of a call with this stickiness `key` when green's weight is `weight` percent."""
+    u = random.random() if key is None else position(salt, key)
+    return Variant.GREEN if u < weight / 100 else Variant.BLUE
