@@ -61,7 +61,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One stage: green's weight in percent, how long to stay at least (seconds), and whether a person opens the gate."""
+    """One stage: green's weight in percent, its shortest stay in seconds, and whether a person opens its gate."""
 
     weight: float
     bake: float = 600.0

@@ -49,6 +49,11 @@ class Verdict:
     step_buckets: int = 0
 
     @property
+    def gate_passed(self) -> bool:
+        """Whether green is shown to be within the gate's margin, on this step's evidence alone."""
+        return self.log_e_gate >= self.log_e_gate_needed
+
+    @property
     def green_loss(self) -> float | None:
         return self.green.mean
 

@@ -1,0 +1,184 @@
+"""Decision: of one rollout, at one look. Evidence in, decision out; no clock, database or randomness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from crossfade.core.phase import Phase, Verb
+from crossfade.core.plan import Breach
+from crossfade.core.rollout import Rollout
+from crossfade.core.verdict import Judgement, Ruling, Verdict
+
+
+class Act(StrEnum):
+    """What the controller does."""
+
+    HOLD = "hold"
+    ADVANCE = "advance"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll_back"
+    PAUSE = "pause"
+
+
+class Reason(StrEnum):
+    """Why. In words and numbers it is `core.sentence`."""
+
+    NOT_RUNNING = "not_running"
+    CHECK_FAILED = "check_failed"
+    MISCONFIGURED = "misconfigured"
+    NO_TRAFFIC = "no_traffic"
+    NO_DATA = "no_data"
+    TOO_FEW = "too_few"
+    BAKING = "baking"
+    THROTTLED = "throttled"
+    INCONCLUSIVE = "inconclusive"
+    APPROVAL = "approval"
+    TIME_LIMIT = "time_limit"
+    GATE_PASSED = "gate_passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What decide must know besides the verdicts. Counts are of the step under way.
+
+    `traffic` is the route's calls a second of late; `throttled` the share of green's recent attempts that met
+    throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
+    rollout last began to run, out of `attempts`.
+    """
+
+    calls: int = 0
+    green_calls: int = 0
+    traffic: float = 0.0
+    throttled: float = 0.0
+    misconfigured: int = 0
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do with a rollout, and everything it rests on. `failed` is the check that decided, if one did."""
+
+    act: Act
+    reason: Reason
+    at: datetime
+    rollout: Rollout
+    judgement: Judgement
+    conditions: Conditions = field(default_factory=Conditions)
+    failed: Verdict | None = None
+    told: tuple[str, ...] = ()
+    """Metrics whose breach is only told, or was accepted."""
+    remaining: float = 0.0
+    """Seconds of bake time left."""
+
+
+MOST_MISCONFIGURED = 0.5
+LEAST_ATTEMPTS = 5
+_VERBS = {
+    Act.ADVANCE: Verb.ADVANCE,
+    Act.PROMOTE: Verb.PROMOTE,
+    Act.ROLL_BACK: Verb.ROLL_BACK,
+    Act.PAUSE: Verb.PAUSE,
+}
+
+
+def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: datetime) -> Decision:
+    """The decision, in one written order, the gravest first.
+
+    Not running · roll back · pause for a breach · pause for configuration · time limit · (paused: hold) · no
+    traffic · no data · too few · baking · throttled · inconclusive · approval · advance or promote.
+    A paused rollout is still protected: what rolls back rolls back.
+    """
+
+    def decision(act: Act, reason: Reason, failed: Verdict | None = None) -> Decision:
+        return Decision(
+            act=act,
+            reason=reason,
+            at=now,
+            rollout=rollout,
+            judgement=judgement,
+            conditions=conditions,
+            failed=failed,
+            told=tuple(v.check.metric for v in judgement.verdicts if v.ruling is Ruling.FAILED),
+            remaining=_bake_left(rollout, now),
+        )
+
+    if rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED):
+        return decision(Act.HOLD, Reason.NOT_RUNNING)
+    breach = _breach(judgement, Breach.ROLL_BACK)
+    if breach:
+        return decision(Act.ROLL_BACK, Reason.CHECK_FAILED, breach)
+    if rollout.phase is Phase.PAUSED:
+        return decision(Act.HOLD, Reason.NOT_RUNNING)
+    breach = _breach(judgement, Breach.PAUSE, rollout.accepted)
+    if breach:
+        return decision(Act.PAUSE, Reason.CHECK_FAILED, breach)
+    if _is_misconfigured(conditions):
+        return decision(Act.PAUSE, Reason.MISCONFIGURED)
+    holding = _holding(rollout, judgement, conditions, now)
+    if holding and _is_out_of_time(rollout, now):
+        return decision(Act.PAUSE, Reason.TIME_LIMIT)
+    if holding:
+        return decision(Act.HOLD, holding)
+    if rollout.plan.is_last(rollout.step):
+        return decision(Act.PROMOTE, Reason.GATE_PASSED)
+    return decision(Act.ADVANCE, Reason.GATE_PASSED)
+
+
+def apply(decision: Decision) -> Rollout:
+    """The rollout after the decision; itself, unchanged, on hold."""
+    verb = _VERBS.get(decision.act)
+    return decision.rollout.moved(verb, decision.at) if verb else decision.rollout
+
+
+def _breach(judgement: Judgement, breach: Breach, accepted: tuple[str, ...] = ()) -> Verdict | None:
+    """The failed check that does `breach`, the one with the most evidence if several do."""
+    failed = [
+        verdict
+        for verdict in judgement.verdicts
+        if verdict.ruling is Ruling.FAILED
+        and verdict.check.on_breach is breach
+        and verdict.check.metric not in accepted
+    ]
+    return max(failed, key=lambda verdict: verdict.log_e_worse, default=None)
+
+
+def _is_misconfigured(conditions: Conditions) -> bool:
+    return conditions.attempts >= LEAST_ATTEMPTS and conditions.misconfigured > MOST_MISCONFIGURED * conditions.attempts
+
+
+def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: datetime) -> Reason | None:
+    """Why the rollout stays where it is, or None when the gate is open."""
+    plan = rollout.plan
+    comparable = plan.steps[rollout.step].weight < 100
+    if comparable and not conditions.calls:
+        return Reason.NO_TRAFFIC
+    gating = [verdict for verdict in judgement.verdicts if verdict.check.gating]
+    if comparable and any(verdict.ruling is Ruling.NO_DATA for verdict in gating):
+        return Reason.NO_DATA
+    if comparable and any(
+        verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating
+    ):
+        return Reason.TOO_FEW
+    if _bake_left(rollout, now) > 0:
+        return Reason.BAKING
+    if conditions.throttled > plan.most_throttled:
+        return Reason.THROTTLED
+    if comparable and not all(verdict.gate_passed for verdict in gating):
+        return Reason.INCONCLUSIVE
+    return Reason.APPROVAL if plan.steps[rollout.step].approve else None
+
+
+def _bake_left(rollout: Rollout, now: datetime) -> float:
+    if rollout.step_started_at is None or not rollout.is_live:
+        return 0.0
+    spent = (now - rollout.step_started_at).total_seconds()
+    return max(0.0, rollout.plan.steps[rollout.step].bake - spent)
+
+
+def _is_out_of_time(rollout: Rollout, now: datetime) -> bool:
+    limit = rollout.plan.time_limit
+    if limit is None or rollout.resumed_at is None:
+        return False
+    return (now - rollout.resumed_at).total_seconds() > limit

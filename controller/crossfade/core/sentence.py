@@ -1,0 +1,246 @@
+"""Sentence: a decision in words. The one text that page, CLI, API, journal and notifications show."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from crossfade.core.decision import Act, Decision, Reason
+from crossfade.core.evidence import Summary
+from crossfade.core.phase import Phase
+from crossfade.core.verdict import Ruling, Verdict
+
+
+def sentence(decision: Decision) -> str:
+    """What is done or awaited, why, and what is missing, in numbers."""
+    match decision.act:
+        case Act.ROLL_BACK:
+            return f"Rolled back from {_weight(decision)}: {_failure(decision)}"
+        case Act.PAUSE:
+            return f"Paused at {_weight(decision)}: {_pause(decision)}"
+        case Act.ADVANCE:
+            return f"Advanced from {_weight(decision)} to {_next(decision)}: {_shown(decision)}"
+        case Act.PROMOTE:
+            return f"Promoted: {decision.rollout.green} now serves {decision.rollout.route}. {_shown(decision)}"
+        case Act.HOLD if decision.reason is Reason.NOT_RUNNING:
+            return _standing(decision)
+        case Act.HOLD:
+            return f"Holding at {_weight(decision)}: {_missing(decision)}{_told(decision)}"
+        case _:
+            assert_never(decision.act)
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """What is known of one check, and what is missing for its gate."""
+    name = metric_name(verdict.check.metric)
+    match verdict.ruling:
+        case Ruling.NO_DATA if verdict.check.is_score and not verdict.green.n and not verdict.blue.n:
+            return f"no {verdict.check.score_name} scores are in yet, or none is mature"
+        case Ruling.NO_DATA:
+            return f"no calls of both variants are in yet to compare by {name}"
+        case Ruling.FAILED:
+            return f"{_compared(verdict)}; {_evidence(verdict.log_e_worse, verdict.log_e_worse_needed)}"
+        case Ruling.PASSED:
+            return (
+                f"{_compared(verdict)}; a rise of the loss by {points(verdict.gate_margin)} is ruled out"
+                if not verdict.check.is_score
+                else f"{_compared(verdict)}; a fall by {points(verdict.gate_margin)} is ruled out"
+            )
+        case Ruling.INCONCLUSIVE:
+            return f"{_compared(verdict)}; not yet decided"
+        case _:
+            assert_never(verdict.ruling)
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people say it: `error_rate` is "error rate", `score.accuracy` is "accuracy"."""
+    return metric.removeprefix("score.").replace("_", " ")
+
+
+def points(difference: float) -> str:
+    """A difference of rates as percentage points: 0.005 is "0.5 points"."""
+    value = abs(difference) * 100
+    digits = 0 if value >= 10 and value == round(value) else 1 if value >= 1 else 2
+    text = f"{value:.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def percent(rate: float | None, digits: int = 2) -> str:
+    """A rate in percent, or a dash without one."""
+    return "-" if rate is None else f"{rate * 100:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units: "3 h 20 min"."""
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+    return f"{hours // 24} days"
+
+
+def _weight(decision: Decision) -> str:
+    return f"{decision.rollout.weight:g} %"
+
+
+def _next(decision: Decision) -> str:
+    return f"{decision.rollout.plan.gate_weight(decision.rollout.step):g} %"
+
+
+def _standing(decision: Decision) -> str:
+    rollout = decision.rollout
+    match rollout.phase:
+        case Phase.PENDING:
+            return "Pending: registered, not started; green gets no calls."
+        case Phase.PAUSED:
+            return (
+                f"Paused at {_weight(decision)}: it neither advances nor promotes until a person resumes it;"
+                " a breach still rolls it back."
+            )
+        case Phase.PROMOTED:
+            return f"Promoted: {rollout.green} serves {rollout.route}."
+        case Phase.ROLLED_BACK:
+            return f"Rolled back: {rollout.blue} serves {rollout.route}."
+        case Phase.ABORTED:
+            return f"Aborted by a person: {rollout.blue} serves {rollout.route}."
+        case Phase.SUPERSEDED:
+            return f"Superseded: {rollout.green} served {rollout.route} until a later promotion."
+        case Phase.PROGRESSING:
+            return f"Running at {_weight(decision)}."
+        case _:
+            assert_never(rollout.phase)
+
+
+def _failure(decision: Decision) -> str:
+    verdict = decision.failed
+    if verdict is None:
+        return "a check failed."
+    return (
+        f"{_compared(verdict)}. {_evidence(decision.judgement.log_e_worse, decision.judgement.log_e_worse_needed)}"
+        f" that green is no worse.{_told(decision)}"
+    )
+
+
+def _pause(decision: Decision) -> str:
+    match decision.reason:
+        case Reason.CHECK_FAILED:
+            return f"{_failure(decision)} Its breach asks for a person."
+        case Reason.MISCONFIGURED:
+            conditions = decision.conditions
+            return (
+                f"{conditions.misconfigured:,} of green's last {conditions.attempts:,} attempts found no such model or"
+                f" no access. Mend {decision.rollout.green}'s targets, then resume."
+            )
+        case Reason.TIME_LIMIT:
+            limit = duration(decision.rollout.plan.time_limit or 0)
+            return f"not decided within {limit}. A person may resume, promote or abort. {_open_checks(decision)}"
+        case _:
+            return f"{decision.reason}."
+
+
+def _missing(decision: Decision) -> str:
+    plan, conditions = decision.rollout.plan, decision.conditions
+    gating = [verdict for verdict in decision.judgement.verdicts if verdict.check.gating]
+    match decision.reason:
+        case Reason.NO_TRAFFIC:
+            return "no traffic has reached this step yet. That is not a failure; the rollout waits."
+        case Reason.NO_DATA:
+            lacking = [verdict_sentence(v) for v in gating if v.ruling is Ruling.NO_DATA]
+            return f"{'; '.join(lacking)}."
+        case Reason.TOO_FEW:
+            green = min((v.step_green.n for v in gating), default=0)
+            buckets = min((v.step_buckets for v in gating), default=0)
+            return (
+                f"too few calls to judge this step: {green:,} of {plan.least_green_calls:,} green calls,"
+                f" {buckets} of {plan.least_buckets} time buckets."
+            )
+        case Reason.BAKING:
+            ready = all(verdict.gate_passed for verdict in gating)
+            state = f"the gate to {_next(decision)} is open" if ready else _open_checks(decision).rstrip(".")
+            return f"{duration(decision.remaining)} of bake time left; {state}."
+        case Reason.THROTTLED:
+            return (
+                f"{percent(conditions.throttled, 0)} of green's recent attempts were throttled, above"
+                f" {percent(plan.most_throttled, 0)}. That is the account's quota, not green's quality: the ramp waits."
+            )
+        case Reason.INCONCLUSIVE:
+            return _open_checks(decision)
+        case Reason.APPROVAL:
+            return f"every check passed; a person opens the gate to {_next(decision)} (advance or promote)."
+        case _:
+            return f"{decision.reason}."
+
+
+def _open_checks(decision: Decision) -> str:
+    """The gating checks that are not passed yet, each with the calls and the time still needed."""
+    parts = []
+    for verdict in decision.judgement.verdicts:
+        if not verdict.check.gating or verdict.gate_passed:
+            continue
+        name, margin = metric_name(verdict.check.metric), points(verdict.gate_margin)
+        harm = f"{'a fall' if verdict.check.is_score else 'a rise'} of {name} by {margin}"
+        if verdict.calls_needed is None:
+            parts.append(f"{_compared(verdict)}, against passing, so no time can be given to rule out {harm}")
+            continue
+        scored = "scored " if verdict.check.is_score else ""
+        eta = ""
+        if decision.conditions.traffic > 0:
+            eta = f", about {duration(verdict.calls_needed / decision.conditions.traffic)} at today's traffic"
+        parts.append(f"about {verdict.calls_needed:,} more {scored}calls to rule out {harm}{eta}")
+    return f"{'; '.join(parts)}." if parts else f"the gate to {_next(decision)} is open."
+
+
+def _shown(decision: Decision) -> str:
+    parts = [
+        f"{_compared(verdict, step=True)}, within {points(verdict.gate_margin)}"
+        for verdict in decision.judgement.verdicts
+        if verdict.check.gating
+    ]
+    return f"{'; '.join(parts)}.{_told(decision)}"
+
+
+def _told(decision: Decision) -> str:
+    others = [m for m in decision.told if decision.failed is None or m != decision.failed.check.metric]
+    if not others:
+        return ""
+    return f" Also worse: {', '.join(metric_name(metric) for metric in others)}."
+
+
+def _compared(verdict: Verdict, *, step: bool = False) -> str:
+    """Both variants' values with their counts, and the difference as it is said of this metric."""
+    blue, green = (verdict.step_blue, verdict.step_green) if step else (verdict.blue, verdict.green)
+    name = metric_name(verdict.check.metric)
+    return f"{name} {_value(verdict, green)} on green against {_value(verdict, blue)} on blue{_change(verdict)}"
+
+
+def _value(verdict: Verdict, summary: Summary) -> str:
+    mean = summary.mean
+    if mean is None:
+        return "unknown (no calls)"
+    if verdict.check.is_score:
+        return f"{percent(1 - mean)} ({summary.n:,} scored)"
+    return f"{percent(mean)} ({round(summary.s):,} of {summary.n:,})"
+
+
+def _change(verdict: Verdict) -> str:
+    if verdict.estimate is None:
+        return ""
+    if abs(verdict.estimate) < 5e-5:
+        return ", no difference"
+    return f", {'worse' if verdict.estimate > 0 else 'better'} by {points(verdict.estimate)}"
+
+
+def _evidence(log_e: float, needed: float) -> str:
+    return f"Evidence {_odds(log_e)} to 1 where {_odds(needed)} to 1 was asked, against the chance"
+
+
+def _odds(log_e: float) -> str:
+    if log_e > math.log(1e6):
+        return f"10^{log_e / math.log(10):.0f}"
+    return f"{math.exp(log_e):,.0f}"
