@@ -121,10 +121,8 @@ def _failure(decision: Decision) -> str:
     verdict = decision.failed
     if verdict is None:
         return "a check failed."
-    return (
-        f"{_compared(verdict)}. {_evidence(decision.judgement.log_e_worse, decision.judgement.log_e_worse_needed)}"
-        f" that green is no worse.{_told(decision)}"
-    )
+    evidence = _evidence(decision.judgement.log_e_worse, decision.judgement.log_e_worse_needed)
+    return f"{_compared(verdict)}; {evidence}.{_told(decision)}"
 
 
 def _pause(decision: Decision) -> str:
@@ -237,7 +235,7 @@ def _change(verdict: Verdict) -> str:
 
 
 def _evidence(log_e: float, needed: float) -> str:
-    return f"Evidence {_odds(log_e)} to 1 where {_odds(needed)} to 1 was asked, against the chance"
+    return f"the evidence that green is worse is {_odds(log_e)} to 1, and {_odds(needed)} to 1 was asked"
 
 
 def _odds(log_e: float) -> str:
