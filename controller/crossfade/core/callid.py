@@ -1,6 +1,6 @@
 """Call id: a signed token that says where a call was assigned, so that a score hours later finds its place.
 
-`cf1.` and the base64url of 31 bytes of fields and 12 bytes of HMAC-SHA256 under the snapshot's signing key.
+`cf1.` and the base64url of 27 bytes of fields and 12 bytes of HMAC-SHA256 under the snapshot's signing key.
 It carries no secret; it cannot be made or altered without the key.
 """
 

@@ -155,7 +155,7 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
     if comparable and not conditions.calls:
         return Reason.NO_TRAFFIC
     gating = [verdict for verdict in judgement.verdicts if verdict.check.gating]
-    if comparable and any(verdict.ruling is Ruling.NO_DATA for verdict in gating):
+    if comparable and (not gating or any(verdict.ruling is Ruling.NO_DATA for verdict in gating)):
         return Reason.NO_DATA
     if comparable and any(
         verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating

@@ -46,7 +46,7 @@ class Reader:
         if not isinstance(value, str):
             self.problem(key, f"must be text, not {_kind(value)}")
             return ""
-        if value == "" and default is _REQUIRED and key in self._data:
+        if value == "" and default is _REQUIRED and self.has(key):
             self.problem(key, "must not be empty")
         elif len(value) > most:
             self.problem(key, f"is {len(value)} characters long; at most {most}")

@@ -150,14 +150,9 @@ def _missing(decision: Decision) -> str:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
         case Reason.NO_DATA:
             lacking = [verdict_sentence(v) for v in gating if v.ruling is Ruling.NO_DATA]
-            return f"{'; '.join(lacking)}."
+            return f"{'; '.join(lacking) or 'no check has data'}."
         case Reason.TOO_FEW:
-            green = min((v.step_green.n for v in gating), default=0)
-            buckets = min((v.step_buckets for v in gating), default=0)
-            return (
-                f"too few calls to judge this step: {green:,} of {plan.least_green_calls:,} green calls,"
-                f" {buckets} of {plan.least_buckets} time buckets."
-            )
+            return f"too few calls to judge this step: {_too_few(decision)}."
         case Reason.BAKING:
             ready = all(verdict.gate_passed for verdict in gating)
             state = f"the gate to {_next(decision)} is open" if ready else _open_checks(decision).rstrip(".")
@@ -173,6 +168,19 @@ def _missing(decision: Decision) -> str:
             return f"every check passed; a person opens the gate to {_next(decision)} (advance or promote)."
         case _:
             return f"{decision.reason}."
+
+
+def _too_few(decision: Decision) -> str:
+    plan = decision.rollout.plan
+    gating = [verdict for verdict in decision.judgement.verdicts if verdict.check.gating]
+    green = min(verdict.step_green.n for verdict in gating)
+    buckets = min(verdict.step_buckets for verdict in gating)
+    parts = []
+    if green < plan.least_green_calls:
+        parts.append(f"{green:,} of {plan.least_green_calls:,} green calls")
+    if buckets < plan.least_buckets:
+        parts.append(f"{buckets} of {plan.least_buckets} time buckets")
+    return ", ".join(parts)
 
 
 def _open_checks(decision: Decision) -> str:

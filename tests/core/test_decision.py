@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfade.core.decision import Act, Conditions, Decision, Reason, apply, decide
+from crossfade.core.evidence import Summary
+from crossfade.core.phase import Phase
+from crossfade.core.plan import Breach, Check, Plan, Step
+from crossfade.core.rollout import Rollout
+from crossfade.core.sentence import sentence
+from crossfade.core.verdict import Judgement, Ruling, Verdict
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(hours=1)
+NEEDED = math.log(20)
+ERRORS = Check(metric="error_rate", margin=0.5)
+ACCURACY = Check(metric="score.accuracy", margin=1)
+PLAN = Plan(steps=(Step(weight=5), Step(weight=50)), checks=(ERRORS, ACCURACY))
+TRAFFIC = Conditions(calls=10_000, green_calls=500, traffic=2.0)
+
+
+def rollout(plan: Plan = PLAN, **changes: Any) -> Rollout:
+    fields: dict[str, Any] = {
+        "id": 1, "route": "chat", "blue": "old", "green": "new", "plan": plan, "salt": "s", "created_at": START,
+        "phase": Phase.PROGRESSING, "started_at": START, "step_started_at": START, "resumed_at": START,
+    }  # fmt: skip
+    return Rollout(**(fields | changes))
+
+
+def verdict(check: Check = ERRORS, ruling: Ruling = Ruling.PASSED, **changes: Any) -> Verdict:
+    green, blue = Summary(500, 5, 5), Summary(9_500, 95, 95)
+    fields: dict[str, Any] = {
+        "check": check,
+        "ruling": ruling,
+        "blue": blue,
+        "green": green,
+        "step_blue": blue,
+        "step_green": green,
+        "estimate": 0.0,
+        "gate_margin": check.gate_margin(50),
+        "log_e_worse": 9.0 if ruling is Ruling.FAILED else 0.0,
+        "log_e_worse_needed": NEEDED,
+        "log_e_gate": 9.0 if ruling is Ruling.PASSED else 0.0,
+        "log_e_gate_needed": NEEDED,
+        "buckets": 60,
+        "step_buckets": 60,
+    }
+    return Verdict(**(fields | changes))
+
+
+def judgement(*verdicts: Verdict) -> Judgement:
+    worst = max((v.log_e_worse for v in verdicts), default=0.0)
+    return Judgement(verdicts=verdicts, log_e_worse=worst, log_e_worse_needed=NEEDED)
+
+
+ALL_PASSED = judgement(verdict(), verdict(ACCURACY))
+
+
+def ended(decision: Decision) -> tuple[Act, Reason]:
+    return decision.act, decision.reason
+
+
+def test_an_open_gate_advances_and_the_last_one_promotes() -> None:
+    assert ended(decide(rollout(), ALL_PASSED, TRAFFIC, NOW)) == (Act.ADVANCE, Reason.GATE_PASSED)
+    assert ended(decide(rollout(step=1), ALL_PASSED, TRAFFIC, NOW)) == (Act.PROMOTE, Reason.GATE_PASSED)
+
+
+@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.PAUSED])
+def test_a_breach_rolls_back_even_while_paused(phase: Phase) -> None:
+    found = decide(rollout(phase=phase), judgement(verdict(ruling=Ruling.FAILED), verdict(ACCURACY)), TRAFFIC, NOW)
+    assert ended(found) == (Act.ROLL_BACK, Reason.CHECK_FAILED)
+    assert found.failed is not None
+    assert found.failed.check is ERRORS
+
+
+def test_a_breach_that_asks_for_a_person_pauses_once() -> None:
+    check = replace(ACCURACY, on_breach=Breach.PAUSE)
+    judged = judgement(verdict(), verdict(check, Ruling.FAILED))
+    assert ended(decide(rollout(), judged, TRAFFIC, NOW)) == (Act.PAUSE, Reason.CHECK_FAILED)
+    accepted = rollout(accepted=(check.metric,))
+    assert ended(decide(accepted, judged, TRAFFIC, NOW)) == (Act.HOLD, Reason.INCONCLUSIVE)
+
+
+def test_a_breach_that_is_only_told_is_told() -> None:
+    told = verdict(replace(ACCURACY, on_breach=Breach.TELL, gating=False), Ruling.FAILED)
+    found = decide(rollout(), judgement(verdict(), told), TRAFFIC, NOW)
+    assert ended(found) == (Act.ADVANCE, Reason.GATE_PASSED)
+    assert sentence(found).endswith("Also worse: accuracy.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "conditions", "judged", "reason"),
+    [
+        ({}, Conditions(), ALL_PASSED, Reason.NO_TRAFFIC),
+        ({}, TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)), Reason.NO_DATA),
+        ({}, TRAFFIC, judgement(verdict(step_buckets=5), verdict(ACCURACY)), Reason.TOO_FEW),
+        ({}, TRAFFIC, judgement(verdict(step_green=Summary(29)), verdict(ACCURACY)), Reason.TOO_FEW),
+        ({"step_started_at": NOW - timedelta(seconds=599)}, TRAFFIC, ALL_PASSED, Reason.BAKING),
+        ({}, replace(TRAFFIC, throttled=0.06), ALL_PASSED, Reason.THROTTLED),
+        ({}, TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.INCONCLUSIVE)), Reason.INCONCLUSIVE),
+    ],
+)
+def test_it_holds_and_says_why(
+    changes: dict[str, Any], conditions: Conditions, judged: Judgement, reason: Reason
+) -> None:
+    found = decide(rollout(**changes), judged, conditions, NOW)
+    assert ended(found) == (Act.HOLD, reason)
+    assert sentence(found).startswith("Holding at 5 %: ")
+
+
+def test_the_sentences_of_a_hold_differ_by_cause() -> None:
+    causes = [
+        (Conditions(), ALL_PASSED),
+        (TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA, green=Summary(), blue=Summary()))),
+        (TRAFFIC, judgement(verdict(step_buckets=5), verdict(ACCURACY))),
+        (TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.INCONCLUSIVE, calls_needed=412))),
+        (TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.INCONCLUSIVE, calls_needed=None))),
+    ]
+    sentences = {sentence(decide(rollout(), judged, conditions, NOW)) for conditions, judged in causes}
+    assert sentences == {
+        "Holding at 5 %: no traffic has reached this step yet. That is not a failure; the rollout waits.",
+        "Holding at 5 %: no accuracy scores are in yet, or none is mature.",
+        "Holding at 5 %: too few calls to judge this step: 5 of 6 time buckets.",
+        "Holding at 5 %: about 412 more scored calls to rule out a fall of accuracy by 2 points,"
+        " about 4 min at today's traffic.",
+        "Holding at 5 %: accuracy 99.00 % (500 scored) on green against 99.00 % (9,500 scored) on blue,"
+        " no difference, against passing, so no time can be given to rule out a fall of accuracy by 2 points.",
+    }
+
+
+def test_a_gate_that_needs_approval_waits_for_a_person() -> None:
+    plan = replace(PLAN, steps=(Step(weight=5, approve=True), Step(weight=50)))
+    assert ended(decide(rollout(plan), ALL_PASSED, TRAFFIC, NOW)) == (Act.HOLD, Reason.APPROVAL)
+
+
+def test_too_many_misconfigured_attempts_pause() -> None:
+    assert ended(decide(rollout(), ALL_PASSED, replace(TRAFFIC, misconfigured=6, attempts=10), NOW)) == (
+        Act.PAUSE,
+        Reason.MISCONFIGURED,
+    )
+    assert decide(rollout(), ALL_PASSED, replace(TRAFFIC, misconfigured=4, attempts=4), NOW).act is Act.ADVANCE
+
+
+def test_the_time_limit_pauses_what_is_not_decided_and_a_resume_grants_it_anew() -> None:
+    plan = replace(PLAN, time_limit=1800.0)
+    open_gate = judgement(verdict(), verdict(ACCURACY, Ruling.INCONCLUSIVE, calls_needed=9))
+    assert ended(decide(rollout(plan), open_gate, TRAFFIC, NOW)) == (Act.PAUSE, Reason.TIME_LIMIT)
+    resumed = rollout(plan, resumed_at=NOW - timedelta(minutes=1))
+    assert decide(resumed, open_gate, TRAFFIC, NOW).act is Act.HOLD
+    assert decide(rollout(plan), ALL_PASSED, TRAFFIC, NOW).act is Act.ADVANCE
+
+
+def test_at_100_percent_there_is_no_blue_to_compare_with_and_the_bake_decides() -> None:
+    plan = replace(PLAN, steps=(Step(weight=50), Step(weight=100, bake=60)))
+    none = judgement(verdict(ruling=Ruling.NO_DATA), verdict(ACCURACY, Ruling.NO_DATA))
+    assert decide(rollout(plan, step=1), none, TRAFFIC, NOW).act is Act.PROMOTE
+    early = rollout(plan, step=1, step_started_at=NOW)
+    assert ended(decide(early, none, TRAFFIC, NOW)) == (Act.HOLD, Reason.BAKING)
+
+
+rulings = st.sampled_from(Ruling)
+conditions = st.builds(
+    Conditions,
+    calls=st.integers(0, 10**6),
+    traffic=st.floats(0, 100),
+    throttled=st.floats(0, 1),
+    misconfigured=st.integers(0, 50),
+    attempts=st.integers(0, 50),
+)
+
+
+@given(
+    phase=st.sampled_from(Phase),
+    step=st.integers(0, 1),
+    pair=st.tuples(rulings, rulings),
+    around=conditions,
+    minutes=st.integers(0, 100),
+)
+def test_any_decision_from_any_phase_leads_to_a_legal_phase_and_has_a_sentence(
+    phase: Phase, step: int, pair: tuple[Ruling, Ruling], around: Conditions, minutes: int
+) -> None:
+    judged = judgement(verdict(ruling=pair[0]), verdict(ACCURACY, pair[1]))
+    found = decide(rollout(phase=phase, step=step), judged, around, START + timedelta(minutes=minutes))
+    after = apply(found)
+    assert after.phase in Phase
+    assert (after is found.rollout) == (found.act is Act.HOLD)
+    assert sentence(found).endswith(".")
+
+
+@given(step=st.integers(0, 1), around=conditions, ruling=st.sampled_from([Ruling.NO_DATA, Ruling.INCONCLUSIVE]))
+def test_no_evidence_never_promotes(step: int, around: Conditions, ruling: Ruling) -> None:
+    for judged in (judgement(verdict(ruling=ruling), verdict(ACCURACY)), judgement()):
+        found = decide(rollout(step=step), judged, around, NOW)
+        assert found.act not in (Act.PROMOTE, Act.ADVANCE)
+
+
+@given(pair=st.tuples(rulings, rulings), worse=rulings)
+def test_worst_of_is_monotone(pair: tuple[Ruling, Ruling], worse: Ruling) -> None:
+    from crossfade.core.verdict import severity
+
+    two = judgement(verdict(ruling=pair[0]), verdict(ACCURACY, pair[1]))
+    three = judgement(*two.verdicts, verdict(replace(ERRORS, metric="score.tone"), worse))
+    assert severity(three.worst) >= severity(two.worst)
+
+
+def test_a_rollback_says_everything_in_one_sentence() -> None:
+    bad = verdict(
+        ruling=Ruling.FAILED,
+        green=Summary(450, 41, 41),
+        blue=Summary(4102, 9, 9),
+        estimate=0.0889,
+        log_e_worse=math.log(160_000),
+    )
+    assert sentence(decide(rollout(), judgement(bad, verdict(ACCURACY)), TRAFFIC, NOW)) == (
+        "Rolled back from 5 %: error rate 9.11 % (41 of 450) on green against 0.22 % (9 of 4,102) on blue, worse by"
+        " 8.9 points; the evidence that green is worse is 160,000 to 1, and 20 to 1 was asked."
+    )
