@@ -1,0 +1,100 @@
+"""Worse: the process that rolls back. Is green worse than blue at all?
+
+Its null is green's mean loss - blue's <= 0. A product over buckets of e-values is a test martingale, and by Ville's
+inequality (1939) it reaches 1 / alpha with a probability of at most alpha, at any number of looks. This one is a
+mixture over alternatives and over starts: three quarters of the weight begin at the first bucket, a quarter is spread
+over processes that begin at each later one, so that a green that goes bad after a good week is caught soon. The
+share of the later starts not begun after k buckets is g(k) = 1 / (1 + log(1 + k / 100)): heavy-tailed, with
+g(0) = 1, so that what begins sums to at most that quarter.
+
+One bucket adds at most 1.5 to a log e-value, and a breach needs two buckets that raised it. Both lower E only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfade.stats.balanced import bounded_bets, log_e_bounded, small_bucket
+from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.conditional import log_e_conditional, log_odds_ratio
+from crossfade.stats.mixture import WORSE_WEIGHTS, log_sum, worse_alternatives
+
+CAP = 1.5
+RESTARTS = 0.25
+RESTART_SCALE = 100.0
+LEAST_RISES = 2
+
+
+def not_begun(k: Floats) -> Floats:
+    """g(k): the share of the later starts that have not begun after k of them."""
+    share: Floats = 1 / (1 + np.log1p(k / RESTART_SCALE))
+    return share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worse:
+    """The process after `buckets` buckets. `log_mass`: (5,), the log of weight x e-value of each alternative.
+
+    `log_e` is the whole mixture, `rises` how many buckets raised it, `peak` its highest value since two did.
+    """
+
+    log_mass: Floats
+    buckets: int = 0
+    log_e: float = 0.0
+    rises: int = 0
+    peak: float = 0.0
+
+    def after(self, log_e: Floats) -> Worse:
+        """With the log e-values of more buckets, (B, 5), as tempered and not yet capped."""
+        if not len(log_e):
+            return self
+        path, log_mass = self._path(np.minimum(log_e, CAP))
+        before = np.concatenate(([self.log_e], path[:-1]))
+        rises = self.rises + np.cumsum(path > before + 1e-12)
+        confirmed = path[rises >= LEAST_RISES]
+        return Worse(
+            log_mass=log_mass,
+            buckets=self.buckets + len(log_e),
+            log_e=float(path[-1]),
+            rises=int(rises[-1]),
+            peak=max(self.peak, float(confirmed.max(initial=0.0))),
+        )
+
+    def _path(self, log_e: Floats) -> tuple[Floats, Floats]:
+        """The mixture after each bucket, (B,), and the masses after the last.
+
+        M_t = (M_{t-1} + w omega_t) e_t, with omega_t what begins at bucket t: solved as e^{L_t} times a running sum.
+        """
+        begun = self.buckets + np.arange(len(log_e), dtype=np.float64)
+        left = np.where(begun > 0, not_begun(begun), 1.0)
+        begins = np.where(begun > 0, not_begun(np.maximum(0.0, begun - 1)) - left, 0.0)
+        with np.errstate(divide="ignore"):
+            log_begins = np.log(RESTARTS * begins)[:, None] + np.log(WORSE_WEIGHTS)
+        sums = np.cumsum(log_e, axis=0)
+        before = np.concatenate((np.zeros((1, log_e.shape[1])), sums[:-1]))
+        running = np.logaddexp.accumulate(np.vstack((self.log_mass, log_begins - before)), axis=0)[1:]
+        masses = running + sums
+        waiting = np.log(RESTARTS * left)
+        path = log_sum(np.concatenate((masses, waiting[:, None]), axis=1))
+        return path, masses[-1]
+
+
+def start_worse() -> Worse:
+    """Before the first bucket: E = 1."""
+    return Worse(log_mass=np.log((1 - RESTARTS) * WORSE_WEIGHTS))
+
+
+def log_e_worse(columns: Columns, a: Floats, variance: Floats, phi: Floats, margin: float, binary: bool) -> Floats:
+    """log E of each bucket and alternative against "green is no worse", divided by phi: (B, 5).
+
+    Binary losses by the conditional process; a bucket among them with other losses says nothing. Others by balanced
+    bets at d = 0.
+    """
+    c = worse_alternatives(a, margin)
+    if binary:
+        log_e = log_e_conditional(columns, log_odds_ratio(a, c))
+        return np.where(columns.is_binary[:, None], log_e, 0.0) / phi[:, None]
+    bets = bounded_bets(a[:, None], variance[:, None], c, np.zeros(1), columns.n_g[:, None], columns.n_b[:, None], 1)
+    return log_e_bounded(bets, columns) / (phi * small_bucket(columns.n_g, columns.n_b))[:, None]
