@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfade.core.evidence import Bucket, Summary
+from crossfade.core.observation import (
+    Batch,
+    bin_seconds,
+    duration_bin,
+    quantile,
+    read_batch,
+    row_to_dict,
+)
+from crossfade.core.split import Variant
+from crossfade.errors import Invalid
+
+NOW = 1_790_000_000.0
+ROW: dict[str, Any] = {
+    "route": 1,
+    "rollout": 2,
+    "step": 0,
+    "variant": "green",
+    "bucket": int(NOW) - 10,
+    "model": "new",
+    "region": "us-east-1",
+    "calls": 10,
+    "judged": 9,
+    "errors": 2,
+    "outcomes": {"ok": 8, "model_error": 2},
+    "latency": {"400": 10},
+}
+BATCH: dict[str, Any] = {"shim": "0b0e8a5e-7b1c-4f3a-9d2e-1a2b3c4d5e6f", "sequence": 4, "rows": [ROW]}
+
+
+def read(document: object) -> Batch:
+    return read_batch(document, now=NOW, oldest=NOW - 86_400)
+
+
+def refused(**changes: Any) -> list[str]:
+    with pytest.raises(Invalid) as caught:
+        read(BATCH | {"rows": [ROW | changes]})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_row_survives_the_wire() -> None:
+    row = read(BATCH).rows[0]
+    assert (row.calls, row.variant, row.latency) == (10, Variant.GREEN, {400: 10})
+    assert read(BATCH | {"rows": [json.loads(json.dumps(row_to_dict(row)))]}).rows == (row,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"calls": -1, "outcomes": {}}, "rows[0].calls"),
+        ({"errors": 11}, "rows[0].errors"),
+        ({"judged": 11}, "rows[0].errors"),
+        ({"outcomes": {"ok": 9}}, "rows[0].outcomes"),
+        ({"outcomes": {"fine": 10}}, "rows[0].outcomes.fine"),
+        ({"latency": {"400": 11}}, "rows[0].latency"),
+        ({"latency": {"-1": 1}}, "rows[0].latency.-1"),
+        ({"latency": {"2": float("nan")}}, "rows[0].latency.2"),
+        ({"bucket": int(NOW) + 61}, "rows[0].bucket"),
+        ({"bucket": int(NOW) - 90_000}, "rows[0].bucket"),
+        ({"variant": "purple"}, "rows[0].variant"),
+        ({"rollout": 0}, "rows[0].variant"),
+        ({"busy": 11}, "rows[0].busy"),
+        ({"cost_sum": float("inf")}, "rows[0].cost_sum"),
+        ({"colour": 1}, "rows[0].colour"),
+    ],
+)
+def test_an_impossible_row_is_refused_with_its_place(changes: dict[str, Any], path: str) -> None:
+    assert any(line.startswith(path + ":") for line in refused(**changes)), refused(**changes)
+
+
+@pytest.mark.parametrize("document", [None, [], "x", {}, {"shim": "me", "sequence": -1, "rows": {}}])
+def test_what_is_no_batch_is_refused(document: object) -> None:
+    with pytest.raises(Invalid):
+        read(document)
+
+
+@given(seconds=st.floats(2e-4, 3000))
+def test_a_duration_read_back_is_within_one_percent(seconds: float) -> None:
+    assert bin_seconds(duration_bin(seconds)) == pytest.approx(seconds, rel=0.0101)
+
+
+def test_quantiles_come_from_the_bins() -> None:
+    bins = {duration_bin(0.1): 90, duration_bin(2.0): 10}
+    assert quantile(bins, 0.5) == pytest.approx(0.1, rel=0.0101)
+    assert quantile(bins, 0.95) == pytest.approx(2.0, rel=0.0101)
+    assert quantile({}, 0.5) is None
+    assert duration_bin(0) == 0
+    assert duration_bin(1e9) == 1000
+
+
+summaries = st.integers(0, 1000).flatmap(lambda n: st.integers(0, n).map(lambda s: Summary(n, float(s), float(s))))
+
+
+@given(parts=st.lists(summaries, max_size=6), order=st.randoms())
+def test_summaries_merge_in_any_order(parts: list[Summary], order: Any) -> None:
+    shuffled = list(parts)
+    order.shuffle(shuffled)
+    assert sum(parts, Summary()) == sum(shuffled, Summary())
+
+
+@pytest.mark.parametrize("sums", [(-1, 0, 0), (1, 2, 1), (2, 1, 1.5), (2, -0.5, -0.5), (1, math.nan, 0)])
+def test_impossible_sums_are_refused(sums: tuple[int, float, float]) -> None:
+    with pytest.raises(ValueError, match="impossible sums"):
+        Summary(*sums)
+
+
+def test_means_and_variances_of_nothing_are_unknown() -> None:
+    assert Summary().mean is None
+    assert Summary().variance is None
+    assert Summary(4, 1, 1).variance == pytest.approx(0.1875)
+
+
+def test_buckets_add_up_and_keep_the_earliest_start() -> None:
+    both = Bucket(10, 1, Summary(1), Summary(2, 1, 1)) + Bucket(20, 1, Summary(3, 1, 1))
+    assert both == Bucket(10, 1, Summary(4, 1, 1), Summary(2, 1, 1))
