@@ -1,0 +1,81 @@
+"""What a request asks, read from Converse's shape or from an InvokeModel body of the `anthropic` family."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_MAX_TOKENS = 4096  # what an unset maxTokens reserves, as with a model whose maximum this is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """`text` is the last user message, `everything` all text of the request (for counting tokens)."""
+
+    text: str
+    everything: str
+    max_tokens: int
+
+
+class BadPrompt(ValueError):  # noqa: N818
+    """The request is not one that Bedrock would accept; the message is Bedrock's ValidationException."""
+
+
+def read_converse(body: bytes) -> Prompt:
+    """Read a Converse or ConverseStream body."""
+    document = _read_object(body)
+    inference = document.get("inferenceConfig")
+    limit = inference.get("maxTokens") if isinstance(inference, dict) else None
+    return _read(document, limit)
+
+
+def read_invoke(body: bytes) -> Prompt:
+    """Read an InvokeModel body: Anthropic's messages."""
+    document = _read_object(body)
+    if "anthropic_version" not in document:
+        raise BadPrompt("anthropic_version: Field required")
+    if "max_tokens" not in document:
+        raise BadPrompt("max_tokens: Field required")
+    return _read(document, document["max_tokens"])
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        raise BadPrompt("The request body is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise BadPrompt("The request body is not a JSON object.")
+    return document
+
+
+def _read(document: dict[str, Any], limit: object) -> Prompt:
+    if limit is None:
+        limit = DEFAULT_MAX_TOKENS
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise BadPrompt("The maximum tokens you requested must be an integer of at least 1.")
+    messages = document.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadPrompt("A conversation must have at least one message. Try again with messages.")
+    texts = [_text(document.get("system"))]
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
+            raise BadPrompt("A message needs the role user or assistant. Correct it and try again.")
+        texts.append(_text(message.get("content")))
+    if messages[-1]["role"] != "user":
+        raise BadPrompt("A conversation must end with a user message. Try again with a user message.")
+    if not messages[-1].get("content"):
+        raise BadPrompt("The content field of the last message is empty. Add content and try again.")
+    return Prompt(text=texts[-1], everything="".join(texts), max_tokens=limit)
+
+
+def _text(content: object) -> str:
+    """The text of a content: a string, or a list of blocks of which those with `text` count."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(
+        block["text"] for block in content if isinstance(block, dict) and isinstance(block.get("text"), str)
+    )

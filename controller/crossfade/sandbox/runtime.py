@@ -1,0 +1,217 @@
+"""The operations of `bedrock-runtime`: a Model's text in the shape each of them answers in."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crossfade.sandbox import eventstream
+from crossfade.sandbox.answer import Answer, Streamed, Whole, encode_json, ok
+from crossfade.sandbox.model import Model, estimate_tokens
+from crossfade.sandbox.prompt import BadPrompt, Prompt, read_converse, read_invoke
+
+CHARACTERS_A_TOKEN = 4  # the inverse of `estimate_tokens`, for cutting at maxTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A model's answer to one prompt, with its bookkeeping. `milliseconds` is the model's own time."""
+
+    model_id: str
+    request_id: str
+    text: str
+    cut: bool
+    input_tokens: int
+    output_tokens: int
+    milliseconds: int
+
+
+def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: Callable[[], float]) -> Said:
+    """Ask the model; cut what is longer than maxTokens allows."""
+    started = clock()
+    text = model.answer(prompt.text)
+    limit = prompt.max_tokens * CHARACTERS_A_TOKEN
+    cut = len(text) > limit
+    if cut:
+        text = text[:limit]
+    return Said(
+        model_id=model_id,
+        request_id=request_id,
+        text=text,
+        cut=cut,
+        input_tokens=estimate_tokens(prompt.everything),
+        output_tokens=estimate_tokens(text),
+        milliseconds=round((clock() - started) * 1000),
+    )
+
+
+def pieces(text: str) -> list[str]:
+    """The text as deltas: about one a word, at most 64, and two at least where there are two characters."""
+    words = text.split(" ")
+    if len(words) == 1:
+        return [text[:1], text[1:]] if len(text) > 1 else [text]
+    size = -(-len(words) // 64)
+    groups = [" ".join(words[start : start + size]) for start in range(0, len(words), size)]
+    return [group + " " for group in groups[:-1]] + [groups[-1]]
+
+
+def converse(said: Said, stop_reason: str | None = None) -> Answer:
+    """Converse's answer."""
+    return ok(
+        {
+            "metrics": {"latencyMs": said.milliseconds},
+            "output": {"message": {"content": [{"text": said.text}], "role": "assistant"}},
+            "stopReason": stop_reason or _converse_stop(said),
+            "usage": _converse_usage(said),
+        },
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+    )
+
+
+def converse_stream(said: Said, stop_reason: str | None = None) -> Answer:
+    """ConverseStream's answer: messageStart, deltas, contentBlockStop, messageStop, metadata."""
+    deltas = [
+        eventstream.event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}})
+        for piece in pieces(said.text)
+    ]
+    frames = (
+        eventstream.event("messageStart", {"role": "assistant"}),
+        *deltas,
+        eventstream.event("contentBlockStop", {"contentBlockIndex": 0}),
+        eventstream.event("messageStop", {"stopReason": stop_reason or _converse_stop(said)}),
+        eventstream.event("metadata", {"metrics": {"latencyMs": said.milliseconds}, "usage": _converse_usage(said)}),
+    )
+    return Streamed(
+        frames=frames,
+        event="contentBlockDelta",
+        first_content=1,
+        end=len(frames) - 2,
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+    )
+
+
+def invoke_model(said: Said, stop_reason: str | None = None) -> Answer:
+    """InvokeModel's answer: a message of the `anthropic` family."""
+    return Whole(
+        body=encode_json(
+            {
+                **_anthropic_message(said),
+                "content": [{"type": "text", "text": said.text}],
+                "stop_reason": stop_reason or _anthropic_stop(said),
+                "stop_sequence": None,
+                "usage": {"input_tokens": said.input_tokens, "output_tokens": said.output_tokens},
+            }
+        ),
+        headers=(
+            ("x-amzn-bedrock-invocation-latency", str(said.milliseconds)),
+            ("x-amzn-bedrock-input-token-count", str(said.input_tokens)),
+            ("x-amzn-bedrock-output-token-count", str(said.output_tokens)),
+        ),
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+    )
+
+
+def invoke_model_stream(said: Said, stop_reason: str | None = None) -> Answer:
+    """The stream of InvokeModel: Anthropic's events, each in base64 inside a `chunk` event."""
+    begin = {
+        **_anthropic_message(said),
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": said.input_tokens, "output_tokens": 1},
+    }
+    stop = {"stop_reason": stop_reason or _anthropic_stop(said), "stop_sequence": None}
+    figures = {
+        "inputTokenCount": said.input_tokens,
+        "outputTokenCount": said.output_tokens,
+        "invocationLatency": said.milliseconds,
+        "firstByteLatency": said.milliseconds,
+    }
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": begin},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+            for piece in pieces(said.text)
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": said.output_tokens}},
+        {"type": "message_stop", "amazon-bedrock-invocationMetrics": figures},
+    ]
+    return Streamed(
+        frames=tuple(_chunk_event(event) for event in events),
+        event="chunk",
+        headers=(("X-Amzn-Bedrock-Content-Type", "application/json"),),
+        first_content=2,
+        end=len(events) - 1,
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+    )
+
+
+def count_tokens(body: bytes) -> Answer:
+    """CountTokens' answer, by the same estimate as `usage`."""
+    try:
+        asked = json.loads(body)["input"]
+        if "converse" in asked:
+            prompt = read_converse(encode_json(asked["converse"]))
+        else:
+            prompt = read_invoke(base64.b64decode(asked["invokeModel"]["body"], validate=True))
+    except BadPrompt:
+        raise
+    except (ValueError, KeyError, TypeError):
+        raise BadPrompt("The input must hold either converse or invokeModel.") from None
+    return ok({"inputTokens": estimate_tokens(prompt.everything)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One way of asking a model: how its body is read, and how the answer is put."""
+
+    name: str
+    read: Callable[[bytes], Prompt]
+    put: Callable[[Said, str | None], Answer]
+
+
+BY_VERB = {
+    "converse": Operation(name="Converse", read=read_converse, put=converse),
+    "converse-stream": Operation(name="ConverseStream", read=read_converse, put=converse_stream),
+    "invoke": Operation(name="InvokeModel", read=read_invoke, put=invoke_model),
+    "invoke-with-response-stream": Operation(
+        name="InvokeModelWithResponseStream", read=read_invoke, put=invoke_model_stream
+    ),
+}
+"""The last part of the path -> the operation."""
+
+
+def _converse_usage(said: Said) -> dict[str, int]:
+    return {
+        "inputTokens": said.input_tokens,
+        "outputTokens": said.output_tokens,
+        "totalTokens": said.input_tokens + said.output_tokens,
+    }
+
+
+def _converse_stop(said: Said) -> str:
+    return "max_tokens" if said.cut else "end_turn"
+
+
+_anthropic_stop = _converse_stop
+
+
+def _anthropic_message(said: Said) -> dict[str, object]:
+    return {
+        "id": f"msg_bdrk_{said.request_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": said.model_id,
+    }
+
+
+def _chunk_event(event: dict[str, object]) -> bytes:
+    return eventstream.event("chunk", {"bytes": base64.b64encode(encode_json(event)).decode()})
