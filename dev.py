@@ -1,0 +1,363 @@
+#!/usr/bin/env python3
+"""Makes .venv from requirements.lock, then runs Crossfade's commands in it. Needs only the standard library."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 (this file is what an older Python is handed)
+    version = ".".join(map(str, sys.version_info[:2]))
+    print(f"dev.py: needs Python 3.11 or newer and this is {version}: try python3.12 dev.py", file=sys.stderr)
+    sys.exit(2)
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+HELP = """\
+python3 dev.py COMMAND [ARGUMENT...]      Crossfade from this checkout
+
+  demo    Postgres, controller, scheduler, a local Bedrock and two services, all
+          real processes; watch a candidate earn its promotion, or lose it.
+          [--scenario better|worse|broken|throttled|outage|same] [--headless]
+          [--seed N] [--report FILE] [--port N]
+  up      controller, scheduler and Postgres for real use (DATABASE_URL if set)
+  test    pytest, page tests in Chromium included (found, or installed if it may)
+          [--full] adds the tests marked slow; all else is handed to pytest
+  check   ruff, ruff format --check, mypy --strict, the import contract
+
+The first command makes .venv from requirements.lock (about a minute, online);
+from then on nothing is fetched. `rm -r .venv` undoes it. demo --help and
+up --help say more about those two.
+
+Exit codes: 0 all well, 1 it failed, 2 it could not start (one line says what
+to do), 130 Ctrl-C. CI=true: a missing browser fails the tests.
+"""
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "crossfade.stamp"
+PIP_LOG = VENV / "install.log"
+LOCK_FILE = ROOT / "requirements.lock"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHECKS = {
+    "ruff check": ["-m", "ruff", "check", "."],
+    "ruff format": ["-m", "ruff", "format", "--check", "."],
+    "mypy": ["-m", "mypy"],
+    "import contract": ["-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-logo"],
+}
+
+
+class Trouble(Exception):  # noqa: N818 (a noun reads better at the raise)
+    """Something about this machine keeps us from starting: one line, what, where, what to do."""
+
+
+# The virtual environment
+
+
+def stamp() -> str:
+    """What .venv was made from: another lock, Python, place or project file means that it must be brought up."""
+    parts = [sys.implementation.cache_tag or "", sys.version, str(ROOT)]
+    parts += [
+        hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in ("requirements.lock", "pyproject.toml")
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def is_made() -> bool:
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp()
+
+
+def ensure_venv() -> None:
+    """Makes .venv if there is none that fits. Says nothing and costs nothing if there is."""
+    if is_made():
+        return
+    with only_one():
+        if not is_made():
+            make_venv()
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Holds off a second dev.py that would make the same .venv. The lock is on the folder: no file is left."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another dev.py, which is making .venv")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def make_venv() -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        raise Trouble(
+            f"{sys.executable} has no ensurepip to make .venv with: install it (apt-get install python3-venv)"
+        )
+    began = time.monotonic()
+    # A stamp of the same Python and place: only packages differ, which pip brings up in place. Any other venv, or a
+    # half-made one, is made anew.
+    if not (PYTHON.exists() and STAMP.exists() and STAMP.read_text().split("\n")[:-3] == stamp().split("\n")[:-3]):
+        say("making .venv")
+        if VENV.exists():
+            shutil.rmtree(VENV)
+        base = getattr(sys, "_base_executable", sys.executable)
+        made = subprocess.run([base, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise Trouble(f"cannot make {VENV}: {last_line(made.stdout + made.stderr)}")
+    STAMP.unlink(missing_ok=True)
+    PIP_LOG.unlink(missing_ok=True)
+    pip("packages", "--no-deps", "--require-hashes", "-r", str(LOCK_FILE))
+    pip("crossfade", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    STAMP.write_text(stamp())
+    say(f"made .venv in {time.monotonic() - began:.0f} s")
+
+
+def pip(what: str, *arguments: str) -> None:
+    """Runs `pip install`, showing how far it is; its whole output goes to a log."""
+    command = [str(PYTHON), "-I", "-m", "pip", "install", "--progress-bar", "off", "--no-input", *arguments]
+    # Where pip looks for packages is this machine's business; where it puts them is ours.
+    astray = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_REQUIREMENT")
+    env = {name: value for name, value in os.environ.items() if name not in astray}
+    env.update(PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONUNBUFFERED="1")
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=ROOT
+    )
+    try:
+        said = follow(process, what)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait()
+    with PIP_LOG.open("a") as log:
+        log.write(said)
+    if process.returncode != 0:
+        errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE)
+        reason = errors[0] if errors else last_line(said)
+        hint = "free some space" if "No space left" in said else "check the network and pip's settings, then try again"
+        raise Trouble(f"pip could not install {what}: {reason}: {hint} (all it said: {PIP_LOG})")
+
+
+def follow(process: subprocess.Popen[bytes], what: str) -> str:
+    """Reads pip's output to its end and shows progress: packages fetched, then packages installed, of how many."""
+    assert process.stdout is not None
+    total = len(re.findall(r"^[A-Za-z0-9]", LOCK_FILE.read_text(), re.MULTILINE)) if what == "packages" else 1
+    before = installed()
+    meter = Meter()
+    text, name = "", ""
+    while True:
+        ready, _, _ = select.select([process.stdout], [], [], 0.25)
+        if ready:
+            read = os.read(process.stdout.fileno(), 65536)
+            if not read:
+                break
+            text += read.decode(errors="replace")
+        seen = re.findall(r"^(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)", text, re.MULTILINE)
+        name = seen[-1] if seen else name
+        of = max(total - len(re.findall(r"^Ignoring ", text, re.MULTILINE)), len(seen))
+        if "\nInstalling collected packages" in text:
+            meter.show(f"{what}: installed {min(installed() - before, of)} of {of}")
+        else:
+            meter.show(f"{what}: fetched {len(seen)} of {of} {name}")
+    meter.end()
+    return text
+
+
+def installed() -> int:
+    return sum(1 for _ in VENV.glob("lib/python*/site-packages/*.dist-info"))
+
+
+class Meter:
+    """One living line on a terminal; elsewhere a line every few seconds."""
+
+    def __init__(self) -> None:
+        self.living = sys.stderr.isatty()
+        self.began = self.last = time.monotonic()
+
+    def show(self, line: str) -> None:
+        now = time.monotonic()
+        line = f"{line} ({now - self.began:.0f} s)"
+        if self.living:
+            print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+        elif now - self.last >= 5:
+            self.last = now
+            say(line)
+
+    def end(self) -> None:
+        if self.living:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+# The browser for the page tests
+
+
+def ensure_browser() -> None:
+    """Chromium if there is one, else playwright's own, else Debian's package; else the tests say why they skip."""
+    gave_up = VENV / "no-browser"
+    if any(map(shutil.which, BROWSERS)) or playwrights_own_runs():
+        return
+    if gave_up.exists() and time.time() - gave_up.stat().st_mtime < 3600:
+        say("no browser; tried to get one within the last hour")
+        return
+    say("no Chromium found: asking playwright for its own")
+    attempt([PYTHON, "-m", "playwright", "install", "chromium"], seconds=300)
+    if playwrights_own_runs():
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        say("playwright has none that runs here: installing Debian's chromium")
+        attempt(["apt-get", "update"], seconds=120)
+        attempt(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], seconds=600)
+    if not any(map(shutil.which, BROWSERS)):
+        gave_up.touch()
+        say("no browser can be had here: page tests will be skipped (install chromium to run them)")
+
+
+def playwrights_own_runs() -> bool:
+    """It may be there and not run, for want of system libraries."""
+    ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        path = subprocess.run(
+            [PYTHON, "-c", ask], capture_output=True, text=True, timeout=60, check=True
+        ).stdout.strip()
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
+    return False
+
+
+def attempt(command: list[str | Path], *, seconds: float) -> None:
+    """Runs a command that may fail, in bounded time; says its last line if it does."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=env,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGTERM)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            said = f"no answer within {seconds:.0f} s"
+    if process.returncode != 0:
+        say(f"  {' '.join(map(str, command[:4]))} failed: {last_line(said)}")
+
+
+# Commands
+
+
+def demo(arguments: list[str]) -> NoReturn:
+    become("-m", "crossfade.demo", *arguments)
+
+
+def up(arguments: list[str]) -> NoReturn:
+    become("-m", "crossfade", "up", *arguments)
+
+
+def test(arguments: list[str]) -> int:
+    ensure_venv()
+    ensure_browser()
+    full = "--full" in arguments
+    selection = [] if full else ["-m", "not slow"]
+    code = run("-m", "pytest", *selection, *(argument for argument in arguments if argument != "--full"))
+    if code == 5:
+        say("no test matches")
+    return {0: 0, 2: 130 if interrupted else 1, 4: 2}.get(code, 1)
+
+
+def check(arguments: list[str]) -> int:
+    if arguments:
+        raise Trouble(f"dev.py check takes no argument, and got {arguments[0]}")
+    ensure_venv()
+    results = {}
+    for name, command in CHECKS.items():
+        print(f"-- {name}", flush=True)
+        results[name] = run(*command)
+    print("-- " + ", ".join(f"{name}: {'failed' if code else 'ok'}" for name, code in results.items()))
+    return 1 if any(results.values()) else 0
+
+
+def become(*arguments: str) -> NoReturn:
+    """Replaces this process, so that signals and the exit code are the command's own."""
+    ensure_venv()
+    sys.stdout.flush()
+    os.execve(PYTHON, [str(PYTHON), "-P", *arguments], environment())  # noqa: S606
+
+
+interrupted = False
+
+
+def run(*arguments: str) -> int:
+    """Runs the venv's Python in the checkout and waits for it, whatever signal we get meanwhile."""
+    global interrupted
+    process = subprocess.Popen([PYTHON, *arguments], cwd=ROOT, env=environment())
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the terminal told the child as well
+                interrupted = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would let in packages from outside .venv; its programs come first on PATH."""
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+    env["VIRTUAL_ENV"] = str(VENV)
+    return env
+
+
+def say(line: str) -> None:
+    print(f"dev.py: {line}", file=sys.stderr, flush=True)
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "up": up, "test": test, "check": check}
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    command = COMMANDS.get(arguments[0])
+    if command is None:
+        raise Trouble(f"no command {arguments[0]!r}: there is {', '.join(COMMANDS)} (dev.py --help)")
+    return command(arguments[1:])
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Trouble as trouble:
+        say(str(trouble))
+        sys.exit(2)
+    except OSError as error:
+        say(f"{error.filename or ROOT}: {error.strerror}: correct that and try again")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
