@@ -38,11 +38,6 @@ def whole(answer: Answer) -> Play:
     return Play(status=answer.status, outcome=answer.error, steps=steps)
 
 
-def is_good(answer: Answer) -> bool:
-    """Whether there is something to damage: faults leave error answers (an unknown model id) as they are."""
-    return isinstance(answer, Streamed) or answer.error is None
-
-
 def in_parts(answer: Answer, parts: int) -> list[bytes]:
     """The bytes after the head, as frames or as `parts` pieces of the body."""
     if isinstance(answer, Streamed):
