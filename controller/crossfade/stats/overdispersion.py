@@ -21,6 +21,7 @@ from crossfade.stats.base_rate import DECAY
 from crossfade.stats.columns import Columns, Floats
 
 PSEUDO_BUCKETS = 20.0
+SOON_BUCKETS = 2.0
 SHRINK_CALLS = 20.0
 """Green's variance starts as blue's, with the weight of so many calls."""
 
@@ -60,17 +61,26 @@ class Dispersion:
     @property
     def phi(self) -> float:
         """Seen over nominal variance, at least 1."""
-        return max(1.0, (PSEUDO_BUCKETS + self.seen) / (PSEUDO_BUCKETS + self.nominal))
+        return self._ratio(PSEUDO_BUCKETS)
 
-    def after(self, columns: Columns) -> tuple[Floats, Dispersion]:
-        """phi as known *before* each bucket, shape (B,), and the dispersion after all of them."""
-        before = np.empty(len(columns))
+    @property
+    def soon(self) -> float:
+        """The same started with 2 pseudo-buckets: noisier, and not fooled by a burst in the first buckets."""
+        return self._ratio(SOON_BUCKETS)
+
+    def _ratio(self, start: float) -> float:
+        return max(1.0, (start + self.seen) / (start + self.nominal))
+
+    def after(self, columns: Columns) -> tuple[Floats, Floats, Dispersion]:
+        """phi as known *before* each bucket, `soon` as known after it, shapes (B,); the dispersion after them all."""
+        before, soon = np.empty(len(columns)), np.empty(len(columns))
         now = self
         table = (columns.n_g, columns.s_g, columns.q_g, columns.n_b, columns.s_b, columns.q_b)
         for position, row in enumerate(zip(*(column.tolist() for column in table), strict=True)):
             before[position] = now.phi
             now = now._after_one(*row)
-        return before, now
+            soon[position] = now.soon
+        return before, soon, now
 
     def _after_one(self, n_g: float, s_g: float, q_g: float, n_b: float, s_b: float, q_b: float) -> Dispersion:
         n, s, q = n_g + n_b, s_g + s_b, q_g + q_b

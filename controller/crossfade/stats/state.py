@@ -78,7 +78,7 @@ class State:
 
     def _judged(self, columns: Columns) -> State:
         a, variance, base = self.base.after(columns)
-        phi, dispersion = self.dispersion.after(columns)
+        phi, soon, dispersion = self.dispersion.after(columns)
         margin, d = self.setting.margin, self.setting.gate_margin
         here = columns.step == self.setting.step
         at_gate = (columns.part(here), a[here], variance[here], phi[here])
@@ -86,7 +86,7 @@ class State:
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
-            worse=self.worse.after(log_e_worse(columns, a, variance, phi, margin, self.binary)),
+            worse=self.worse.after(log_e_worse(columns, a, variance, margin, self.binary), phi, soon),
             gate=self.gate.after(log_e_gate(*at_gate, d, self.binary)),
             bounds=self.bounds.after(columns, a, variance, phi, margin, self.binary),
             dispersion=dispersion,

@@ -7,7 +7,10 @@ over processes that begin at each later one, so that a green that goes bad after
 share of the later starts not begun after k buckets is g(k) = 1 / (1 + log(1 + k / 100)): heavy-tailed, with
 g(0) = 1, so that what begins sums to at most that quarter.
 
-One bucket adds at most 1.5 to a log e-value, and a breach needs two buckets that raised it. Both lower E only.
+One bucket adds at most 1.5 to a log e-value, and a breach needs two buckets that raised it; the capped log e-value is
+divided by the overdispersion phi known before the bucket. In the first buckets of correlated calls phi has still to be
+learnt, so evidence in favour of a roll-back counts only as far as today's phi would have it: log E is multiplied by
+(mean phi used) / (phi as seen now) where that is below 1. All of this lowers E only.
 """
 
 from __future__ import annotations
@@ -37,29 +40,37 @@ def not_begun(k: Floats) -> Floats:
 class Worse:
     """The process after `buckets` buckets. `log_mass`: (5,), the log of weight x e-value of each alternative.
 
-    `log_e` is the whole mixture, `rises` how many buckets raised it, `peak` its highest value since two did.
+    `log_mixture` is the whole mixture and `log_e` what of it counts today, `rises` how many buckets raised it, `peak`
+    the highest value of `log_e` since two did, `tempering` the sum of 1 / phi over buckets.
     """
 
     log_mass: Floats
     buckets: int = 0
+    log_mixture: float = 0.0
     log_e: float = 0.0
     rises: int = 0
     peak: float = 0.0
+    tempering: float = 0.0
 
-    def after(self, log_e: Floats) -> Worse:
-        """With the log e-values of more buckets, (B, 5), as tempered and not yet capped."""
+    def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
+        """With the log e-values of more buckets, (B, 5), and overdispersion before and after each, (B,)."""
         if not len(log_e):
             return self
-        path, log_mass = self._path(np.minimum(log_e, CAP))
-        before = np.concatenate(([self.log_e], path[:-1]))
+        path, log_mass = self._path(np.minimum(log_e, CAP) / phi[:, None])
+        before = np.concatenate(([self.log_mixture], path[:-1]))
         rises = self.rises + np.cumsum(path > before + 1e-12)
-        confirmed = path[rises >= LEAST_RISES]
+        tempering = self.tempering + np.cumsum(1 / phi)
+        used = (self.buckets + np.arange(1, len(phi) + 1)) / tempering
+        counts = np.where(path > 0, path * np.minimum(1.0, used / soon), path)
+        confirmed = counts[rises >= LEAST_RISES]
         return Worse(
             log_mass=log_mass,
             buckets=self.buckets + len(log_e),
-            log_e=float(path[-1]),
+            log_mixture=float(path[-1]),
+            log_e=float(counts[-1]),
             rises=int(rises[-1]),
             peak=max(self.peak, float(confirmed.max(initial=0.0))),
+            tempering=float(tempering[-1]),
         )
 
     def _path(self, log_e: Floats) -> tuple[Floats, Floats]:
@@ -86,15 +97,15 @@ def start_worse() -> Worse:
     return Worse(log_mass=np.log((1 - RESTARTS) * WORSE_WEIGHTS))
 
 
-def log_e_worse(columns: Columns, a: Floats, variance: Floats, phi: Floats, margin: float, binary: bool) -> Floats:
-    """log E of each bucket and alternative against "green is no worse", divided by phi: (B, 5).
+def log_e_worse(columns: Columns, a: Floats, variance: Floats, margin: float, binary: bool) -> Floats:
+    """log E of each bucket and alternative against "green is no worse": (B, 5).
 
     Binary losses by the conditional process; a bucket among them with other losses says nothing. Others by balanced
-    bets at d = 0.
+    bets at d = 0, divided by N / (N - 1).
     """
     c = worse_alternatives(a, margin)
     if binary:
         log_e = log_e_conditional(columns, log_odds_ratio(a, c))
-        return np.where(columns.is_binary[:, None], log_e, 0.0) / phi[:, None]
+        return np.where(columns.is_binary[:, None], log_e, 0.0)
     bets = bounded_bets(a[:, None], variance[:, None], c, np.zeros(1), columns.n_g[:, None], columns.n_b[:, None], 1)
-    return log_e_bounded(bets, columns) / (phi * small_bucket(columns.n_g, columns.n_b))[:, None]
+    return log_e_bounded(bets, columns) / small_bucket(columns.n_g, columns.n_b)[:, None]
