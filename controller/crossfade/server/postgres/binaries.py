@@ -49,12 +49,13 @@ def from_wheel() -> Binaries | None:
 def from_system() -> Iterator[Binaries]:
     """What Debian's packages installed, newest first, then whatever `postgres` is on PATH."""
     versions = [folder for folder in DEBIAN.glob("*") if folder.name.isdigit()]
-    for folder in sorted(versions, key=lambda folder: int(folder.name), reverse=True):
-        if found := _probe(folder / "bin"):
-            yield found
+    folders = [folder / "bin" for folder in sorted(versions, key=lambda folder: int(folder.name), reverse=True)]
     on_path = shutil.which("postgres")
-    if on_path and (found := _probe(Path(on_path).resolve().parent)):
-        yield found
+    if on_path and Path(on_path).resolve().parent not in folders:
+        folders.append(Path(on_path).resolve().parent)
+    for folder in folders:
+        if found := _probe(folder):
+            yield found
 
 
 def find_binaries(*, major: int | None) -> Binaries:

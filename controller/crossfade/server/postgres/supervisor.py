@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,11 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The server's process, or that of its watcher; None if it is not ours."""
+        return self.program.process if self.program else None
 
     def is_alive(self) -> bool:
         """Whether the server still runs; for one that is not ours, whether it answers."""
