@@ -1,0 +1,86 @@
+"""Answer: what a 200 must have to be one, and what it says of tokens and of its end.
+
+botocore returns a dictionary without the members when a body was malformed or cut; InvokeModel's body fails only
+when it is read. So members are checked and bodies are read here, inside the attempt.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.response import StreamingBody
+
+from crossfade.core.outcome import Outcome
+from crossfade.shim.classify import Incomplete, is_malformed
+
+_MEMBERS = {"anthropic": "content", "nova": "output", "llama": "generation"}
+"""The member no answer of a body family lacks, where there is one for all operations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an answer says of itself: OK or MALFORMED, and its tokens if it tells them."""
+
+    outcome: Outcome = Outcome.OK
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+def read_answer(operation: str, response: dict[str, Any], family: str | None) -> Told:
+    """Checks a whole answer; raises `Incomplete`. An InvokeModel body is read and put back as a fresh one."""
+    if operation == "Converse":
+        return _read_converse(response)
+    if operation == "CountTokens":
+        if not isinstance(response.get("inputTokens"), int):
+            raise Incomplete("CountTokens answered without inputTokens")
+        return Told()
+    return _read_invoke(response, family)
+
+
+def _read_converse(response: Mapping[str, Any]) -> Told:
+    message = (response.get("output") or {}).get("message") or {}
+    missing = [name for name in ("stopReason", "usage") if name not in response]
+    if missing or not isinstance(message.get("content"), list):
+        raise Incomplete(f"Converse answered without {', '.join(missing) or 'output.message.content'}")
+    usage = response["usage"]
+    return Told(
+        outcome=Outcome.MALFORMED if is_malformed(response["stopReason"]) else Outcome.OK,
+        tokens_in=usage.get("inputTokens"),
+        tokens_out=usage.get("outputTokens"),
+    )
+
+
+def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
+    body = response.get("body")
+    if body is None:
+        raise Incomplete("InvokeModel answered without a body")
+    data = body.read()
+    body.close()
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    length = headers.get("content-length")
+    if not data or (length is not None and length.isdecimal() and int(length) != len(data)):
+        raise Incomplete(f"InvokeModel answered {len(data)} bytes of {length or 'a body'}")
+    stop_reason = None
+    if "json" in str(response.get("contentType") or headers.get("content-type") or "json"):
+        try:
+            document = json.loads(data)
+        except ValueError as error:
+            raise Incomplete(f"InvokeModel answered a body that is no JSON: {error}") from error
+        member = _MEMBERS.get(family or "")
+        if not isinstance(document, dict) or (member is not None and member not in document):
+            raise Incomplete(f"InvokeModel answered without {member or 'an object'}")
+        stop_reason = document.get("stop_reason") or document.get("stopReason")
+    response["body"] = StreamingBody(io.BytesIO(data), len(data))
+    return Told(
+        outcome=Outcome.MALFORMED if is_malformed(stop_reason) else Outcome.OK,
+        tokens_in=_count(headers.get("x-amzn-bedrock-input-token-count")),
+        tokens_out=_count(headers.get("x-amzn-bedrock-output-token-count")),
+    )
+
+
+def _count(text: Any) -> int | None:
+    return int(text) if isinstance(text, str) and text.isdecimal() else None

@@ -1,0 +1,160 @@
+"""Board: what this process knows of every target right now. Shared by both variants and by all routes."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crossfade.core.model import Target
+from crossfade.core.outcome import Charge, Outcome
+from crossfade.core.policy import POLICY, Settings
+from crossfade.shim.breaker import Breaker, State
+from crossfade.shim.latency import Latency
+from crossfade.shim.throttle import Budget, Throttle
+
+QUARANTINE = 60.0
+"""Seconds a misconfigured target is left alone."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One (region, model id)."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    throttle: Throttle = field(default_factory=Throttle)
+    whole: Latency = field(default_factory=Latency)
+    first_token: Latency = field(default_factory=Latency)
+    quarantined_until: float = 0.0
+
+
+class Board:
+    """Breakers, throttles, latencies and retry budgets. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[tuple[str, str], Place] = {}
+        self._regions: dict[str, Breaker] = {}
+        self._budgets: dict[int, Budget] = {}
+
+    def open(self, targets: Sequence[Target], now: float, settings: Settings) -> list[bool]:
+        """For each target, whether its breaker, its region's, or a quarantine says to leave it alone."""
+        with self._lock:
+            return [not self._allows(target, now, settings) for target in targets]
+
+    def quarantined(self, target: Target, now: float) -> bool:
+        with self._lock:
+            return now < self._place(target).quarantined_until
+
+    def take(self, target: Target, now: float, settings: Settings) -> bool:
+        """Whether an attempt may start; takes the probe if one is due."""
+        with self._lock:
+            place = self._place(target)
+            if now < place.quarantined_until or not self._region(target.region).allows(now, settings):
+                return False
+            if not place.breaker.take(now, settings):
+                return False
+            return self._region(target.region).take(now, settings)
+
+    def skip_probability(self, target: Target, now: float) -> float:
+        with self._lock:
+            return self._place(target).throttle.skip_probability(now)
+
+    def note_skipped(self, target: Target, now: float) -> None:
+        with self._lock:
+            self._place(target).throttle.note(now, accepted=False)
+
+    def note_call(self, route: int, now: float) -> None:
+        with self._lock:
+            self._budget(route).note_call(now)
+
+    def take_retry(self, route: int, now: float, settings: Settings) -> bool:
+        with self._lock:
+            return self._budget(route).take(now, settings)
+
+    def average(self, target: Target, now: float, *, streaming: bool) -> float | None:
+        """The moving average of the first token (streams) or of whole answers, in seconds."""
+        with self._lock:
+            place = self._place(target)
+            return (place.first_token if streaming else place.whole).current(now)
+
+    def report(
+        self,
+        target: Target,
+        outcome: Outcome,
+        seconds: float,
+        now: float,
+        settings: Settings,
+        *,
+        streaming: bool,
+    ) -> None:
+        """What became of an attempt. `seconds` is the time to the first token (streams) or to the whole answer."""
+        with self._lock:
+            place, region = self._place(target), self._region(target.region)
+            charge = Charge.NOBODY if outcome is Outcome.OK else POLICY[outcome].charge
+            place.throttle.note(now, accepted=charge is not Charge.QUOTA)
+            if outcome is Outcome.OK:
+                region.succeed(now, settings)
+                latency = place.first_token if streaming else place.whole
+                slow = latency.is_slow(now, seconds, settings)
+                latency.note(now, seconds, usual=place.breaker.state is State.CLOSED)
+                if slow:
+                    place.breaker.fail(now, settings, random.random())
+                else:
+                    place.breaker.succeed(now, settings)
+                return
+            match charge:
+                case Charge.TARGET:
+                    place.breaker.fail(now, settings, random.random())
+                    region.release()
+                case Charge.LATENCY:
+                    place.breaker.fail(now, settings, random.random())
+                    (place.first_token if streaming else place.whole).note(now, seconds, usual=False)
+                    region.release()
+                case Charge.REGION:
+                    region.fail(now, settings, random.random())
+                    place.breaker.release()
+                case _:
+                    if outcome is Outcome.MISCONFIGURED:
+                        place.quarantined_until = now + QUARANTINE
+                    place.breaker.release()
+                    region.release()
+
+    def describe(self, now: float) -> dict[str, str]:
+        """The breakers that are not closed, and the quarantined targets: name -> state."""
+        with self._lock:
+            found = {region: str(b.state) for region, b in self._regions.items() if b.state is not State.CLOSED}
+            for (region, model_id), place in self._places.items():
+                if now < place.quarantined_until:
+                    found[f"{region} {model_id}"] = "quarantined"
+                elif place.breaker.state is not State.CLOSED:
+                    found[f"{region} {model_id}"] = str(place.breaker.state)
+            return found
+
+    def _allows(self, target: Target, now: float, settings: Settings) -> bool:
+        place = self._place(target)
+        return (
+            now >= place.quarantined_until
+            and place.breaker.allows(now, settings)
+            and self._region(target.region).allows(now, settings)
+        )
+
+    def _place(self, target: Target) -> Place:
+        key = (target.region, target.model_id)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = Place()
+        return place
+
+    def _region(self, region: str) -> Breaker:
+        breaker = self._regions.get(region)
+        if breaker is None:
+            breaker = self._regions[region] = Breaker()
+        return breaker
+
+    def _budget(self, route: int) -> Budget:
+        budget = self._budgets.get(route)
+        if budget is None:
+            budget = self._budgets[route] = Budget()
+        return budget

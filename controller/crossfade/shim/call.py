@@ -1,0 +1,181 @@
+"""Call: what one call is, where it was assigned, and what has been tried for it so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from crossfade.core import callid
+from crossfade.core.model import Model, Target
+from crossfade.core.outcome import Outcome
+from crossfade.core.policy import Settings
+from crossfade.core.snapshot import Entry, Snapshot
+from crossfade.core.split import Variant
+from crossfade.shim.account import Tried, account
+from crossfade.shim.board import Board
+from crossfade.shim.recorder import Recorder, Seen
+
+Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970."""
+
+    client: Any
+    plain: Plain
+    operation: str
+    params: dict[str, Any]
+    snapshot: Snapshot
+    entry: Entry
+    variant: Variant
+    board: Board
+    recorder: Recorder
+    began: float
+    at: float
+    deadline: float
+    tried: list[Tried] = field(default_factory=list)
+    skipped: Outcome | None = None
+    incompatible: bool = False
+    failovers: int = 0
+    retries: int = 0
+    recorded: bool = False
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        live = self.entry.live
+        self.id = callid.mint(
+            self.snapshot.signing_key,
+            rollout=live.rollout if live else 0,
+            route=self.entry.id,
+            step=live.step if live else 0,
+            variant=self.variant,
+            called_at=self.at,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return self.entry.route.policy
+
+    @property
+    def streaming(self) -> bool:
+        return self.operation.endswith("Stream")
+
+    @property
+    def assigned(self) -> str:
+        """The name of the Model the split chose."""
+        return self.entry.model(self.variant)
+
+    @property
+    def blue(self) -> str:
+        return self.entry.route.blue
+
+    @property
+    def family(self) -> str | None:
+        """The body family all Models of the route share."""
+        return self.snapshot.models[self.assigned].body_family
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def note(self, model: Model, target: Target, outcome: Outcome) -> None:
+        """Writes down an attempt."""
+        self.tried.append(Tried(model=model.name, region=target.region, outcome=outcome))
+
+    def describe(self, *, model: str, region: str, busy: bool = False) -> dict[str, Any]:
+        """What stands under `ResponseMetadata.Crossfade` of the answer."""
+        live = self.entry.live
+        return {
+            "call_id": self.id,
+            "route": self.entry.route.name,
+            "variant": str(self.variant),
+            "model": model,
+            "region": region,
+            "attempts": len(self.tried),
+            "busy": busy,
+            "rollout": live.rollout if live else 0,
+            "step": live.step if live else 0,
+        }
+
+    def answered(
+        self,
+        model: Model,
+        target: Target,
+        *,
+        first_token: float | None = None,
+        tokens: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """The caller has its answer, from this Model: recorded."""
+        self._record(answered_by=model, region=target.region, first_token=first_token, tokens=tokens)
+
+    def unanswered(self, *, busy: bool = False, abandoned: bool = False) -> None:
+        """The caller got a busy answer or an exception, or left: recorded."""
+        self._record(busy=busy, abandoned=abandoned)
+
+    def _record(
+        self,
+        *,
+        answered_by: Model | None = None,
+        region: str = "",
+        busy: bool = False,
+        abandoned: bool = False,
+        first_token: float | None = None,
+        tokens: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        if self.recorded:
+            return
+        self.recorded = True
+        if self.operation == "CountTokens":  # protected as any call, but no answer of a model: no evidence
+            return
+        live = self.entry.live
+        name = answered_by.name if answered_by else None
+        counted = account(
+            self.assigned,
+            self.tried,
+            answered_by=name,
+            incompatible=self.incompatible,
+            abandoned=abandoned,
+            skipped=self.skipped,
+        )
+        tokens_in, tokens_out = tokens
+        known = answered_by is not None and tokens_in is not None and tokens_out is not None
+        self.recorder.record(
+            Seen(
+                place=(
+                    self.entry.id,
+                    live.rollout if live else 0,
+                    live.step if live else 0,
+                    self.variant,
+                    int(self.at // self.snapshot.bucket_seconds) * self.snapshot.bucket_seconds,
+                    name or "",
+                    region,
+                ),
+                counted=counted,
+                tried=tuple(attempt.outcome for attempt in self.tried),
+                busy=busy,
+                raised=answered_by is None and not busy and not abandoned,
+                retries=self.retries,
+                failovers=self.failovers,
+                latency=time.monotonic() - self.began if answered_by is not None else None,
+                first_token=first_token,
+                tokens=(tokens_in or 0, tokens_out or 0),
+                cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,
+            )
+        )
+
+
+OPERATIONS = frozenset({"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens"})
+
+
+def deadline_of(operation: str, settings: Settings, said: float | None) -> float:
+    """Seconds a call may take: the caller's word, else the route's."""
+    if said is not None:
+        return said
+    return settings.stream_deadline if operation.endswith("Stream") else settings.deadline
+
+
+def with_model(params: Mapping[str, Any], model_id: str) -> dict[str, Any]:
+    return {**params, "modelId": model_id}

@@ -1,0 +1,164 @@
+"""Classify: which outcome an exception or an answer is. Every signal the call path knows stands in this module."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.eventstream
+import botocore.exceptions as boto
+import botocore.parsers
+import urllib3.exceptions as wire
+
+from crossfade.core.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt gave no answer. `retry_after` is in seconds; `connect` says that no connection was made."""
+
+    outcome: Outcome
+    error: Exception
+    retry_after: float | None = None
+    connect: bool = False
+
+
+class Incomplete(Exception):  # noqa: N818
+    """A 200 without its members, cut, or not to be parsed: botocore itself says nothing about it."""
+
+
+class NotOurs(Exception):  # noqa: N818
+    """Carries an exception that says nothing about a target: a parameter error, or a hook's own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+_BY_CODE = {
+    # Modelled exceptions, without their "Exception" and in lower case: mid-stream ones come in camelCase.
+    "throttling": Outcome.THROTTLED,
+    "throttled": Outcome.THROTTLED,
+    "toomanyrequests": Outcome.THROTTLED,
+    "requestlimitexceeded": Outcome.THROTTLED,
+    "servicequotaexceeded": Outcome.QUOTA,
+    "modelnotready": Outcome.NOT_READY,
+    "serviceunavailable": Outcome.UNAVAILABLE,
+    "internalserver": Outcome.OUTAGE,
+    "internalfailure": Outcome.OUTAGE,
+    "modeltimeout": Outcome.TIMED_OUT,
+    "requesttimeout": Outcome.TIMED_OUT,
+    "modelerror": Outcome.MODEL_ERROR,
+    "modelstreamerror": Outcome.MODEL_ERROR,
+    "resourcenotfound": Outcome.MISCONFIGURED,
+    "accessdenied": Outcome.DENIED,
+    "validation": Outcome.REJECTED,
+    "expiredtoken": Outcome.CREDENTIALS,
+    "requestexpired": Outcome.CREDENTIALS,
+    "invalidsignature": Outcome.CREDENTIALS,
+    "signaturedoesnotmatch": Outcome.CREDENTIALS,
+    "incompletesignature": Outcome.CREDENTIALS,
+    "unrecognizedclient": Outcome.CREDENTIALS,
+    "invalidclienttokenid": Outcome.CREDENTIALS,
+    "missingauthenticationtoken": Outcome.CREDENTIALS,
+    "missingauthentication": Outcome.CREDENTIALS,
+}
+_BY_STATUS = {
+    400: Outcome.REJECTED,
+    401: Outcome.CREDENTIALS,
+    403: Outcome.DENIED,
+    404: Outcome.MISCONFIGURED,
+    408: Outcome.TIMED_OUT,
+    413: Outcome.REJECTED,
+    424: Outcome.MODEL_ERROR,
+    429: Outcome.THROTTLED,
+    500: Outcome.OUTAGE,
+    502: Outcome.OUTAGE,
+    503: Outcome.UNAVAILABLE,
+    504: Outcome.OUTAGE,
+}
+_MISCONFIGURED_TEXTS = ("identifier is invalid", "on-demand throughput")
+_MALFORMED_REASONS = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+_CONNECT = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
+_TIMEOUTS = (boto.ReadTimeoutError, wire.ReadTimeoutError, TimeoutError)
+_CUT = (boto.IncompleteReadError, botocore.parsers.ResponseParserError, wire.IncompleteRead, http.client.IncompleteRead)
+_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.UnauthorizedSSOTokenError,
+    boto.NoAuthTokenError,
+)
+_BROKEN = (
+    boto.HTTPClientError,  # reset, closed, and whatever else went wrong on the way
+    boto.ResponseStreamingError,
+    wire.HTTPError,
+    botocore.eventstream.ParserError,  # a checksum or a length in a frame is wrong
+    ssl.SSLError,
+    OSError,
+)
+
+
+def classify(error: Exception, *, expired: bool = False) -> Failure:
+    """The failure this exception is. `expired`: the watchdog had ended the attempt. Raises `NotOurs`."""
+    if expired:
+        return Failure(outcome=Outcome.TIMED_OUT, error=error)
+    if isinstance(error, boto.ClientError):  # EventStreamError is one
+        return _client_error(error)
+    if isinstance(error, Incomplete) or _is_cut(error):
+        return Failure(outcome=Outcome.TRUNCATED, error=error)
+    if isinstance(error, _CREDENTIALS):
+        return Failure(outcome=Outcome.CREDENTIALS, error=error)
+    if isinstance(error, _CONNECT):
+        return Failure(outcome=Outcome.OUTAGE, error=error, connect=True)
+    if isinstance(error, _TIMEOUTS):
+        return Failure(outcome=Outcome.TIMED_OUT, error=error)
+    if isinstance(error, _BROKEN):
+        return Failure(outcome=Outcome.OUTAGE, error=error)
+    raise NotOurs(error)
+
+
+def is_malformed(stop_reason: object) -> bool:
+    return stop_reason in _MALFORMED_REASONS
+
+
+def _is_cut(error: Exception) -> bool:
+    if isinstance(error, _CUT):
+        return True
+    inner = error.args[1] if isinstance(error, wire.ProtocolError) and len(error.args) > 1 else None
+    inner = getattr(error, "kwargs", {}).get("error", inner) if isinstance(error, boto.BotoCoreError) else inner
+    if inner is not None and inner is not error and isinstance(inner, Exception):
+        return isinstance(inner, _CUT) or _is_cut(inner)
+    return False
+
+
+def _client_error(error: Any) -> Failure:
+    told = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
+    code = str(told.get("Code") or "").rsplit("#")[-1].lower().removesuffix("exception").removesuffix("error")
+    outcome = _BY_CODE.get(code) or _BY_CODE.get(code + "error") or _BY_STATUS.get(status) or Outcome.UNKNOWN
+    if outcome is Outcome.UNKNOWN and code.isdecimal():
+        outcome = _BY_STATUS.get(int(code), Outcome.UNKNOWN)
+    if outcome is Outcome.REJECTED:
+        message = str(told.get("Message") or told.get("message") or "").lower()
+        if any(text in message for text in _MISCONFIGURED_TEXTS):
+            outcome = Outcome.MISCONFIGURED
+    return Failure(outcome=outcome, error=error, retry_after=_retry_after(metadata.get("HTTPHeaders") or {}))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The later of `x-amz-retry-after` (milliseconds) and `Retry-After` (seconds); dates are not read."""
+    found = []
+    for name, unit in (("x-amz-retry-after", 1000.0), ("retry-after", 1.0)):
+        try:
+            found.append(float(headers[name]) / unit)
+        except (KeyError, TypeError, ValueError):
+            continue
+    good = [seconds for seconds in found if 0 <= seconds < float("inf")]
+    return max(good, default=None)

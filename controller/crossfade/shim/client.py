@@ -1,0 +1,93 @@
+"""Client: the mixin inside a genuine bedrock-runtime client. Every call of the service comes through here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from crossfade.core.snapshot import Entry, Snapshot
+from crossfade.errors import SetupError
+from crossfade.shim import runtime
+from crossfade.shim.adoption import adopt, steps_aside
+from crossfade.shim.call import OPERATIONS, Call, Plain, deadline_of
+from crossfade.shim.context import Said, said
+from crossfade.shim.dispatch import dispatch
+from crossfade.shim.features import read_request
+
+log = logging.getLogger("crossfade")
+
+
+class RoutedClient:
+    """Stands before botocore's BaseClient among the bases of a client's class."""
+
+    def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> Any:
+        plain = super()._make_api_call  # type: ignore[misc]
+        if operation_name not in OPERATIONS:
+            return plain(operation_name, api_params)
+        try:
+            call = route(self, plain, operation_name, api_params)
+        except SetupError:
+            raise
+        except Exception:
+            _warn_once("Crossfade could not route a call and left it to plain boto3")
+            call = None
+        return plain(operation_name, api_params) if call is None else dispatch(call)
+
+
+def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> Call | None:
+    """The call as it is to be dispatched, or None if it is none of ours. Sends nothing."""
+    shim = runtime.current()
+    if shim is None:
+        return None
+    snapshot = shim.feed.snapshot
+    if snapshot is None:
+        _warn_once("Crossfade has no snapshot yet: calls go to plain boto3", trouble=False)
+        return None
+    entry = snapshot.entries.get(params.get("modelId") or "")
+    if entry is None or steps_aside(client):
+        return None
+    adopt(client)
+    told = said(params)
+    if entry.route.rules:
+        entry = follow(snapshot, entry, operation, params, told)
+    if hasattr(params.get("body"), "read"):  # a file can be sent once; an attempt may have to send it again
+        params = {**params, "body": params["body"].read()}
+    began = time.monotonic()
+    return Call(
+        client=client,
+        plain=plain,
+        operation=operation,
+        params=params,
+        snapshot=snapshot,
+        entry=entry,
+        variant=entry.assign(told.key),
+        board=shim.board,
+        recorder=shim.recorder,
+        began=began,
+        at=time.time(),
+        deadline=began + deadline_of(operation, entry.route.policy, told.deadline),
+    )
+
+
+def follow(snapshot: Snapshot, entry: Entry, operation: str, params: dict[str, Any], told: Said) -> Entry:
+    """The route that the rules lead to, from route to route. Names that are gone and circles end the walk."""
+    request = read_request(operation, params, told)
+    seen = {entry.route.name}
+    while (name := entry.route.follow(request)) is not None and name not in seen and name in snapshot.entries:
+        seen.add(name)
+        entry = snapshot.entries[name]
+    return entry
+
+
+_warned: set[str] = set()
+_warning = threading.Lock()
+
+
+def _warn_once(message: str, *, trouble: bool = True) -> None:
+    with _warning:
+        if message in _warned:
+            return
+        _warned.add(message)
+    log.warning(message, exc_info=trouble, extra={"action": "left_to_boto3"})

@@ -1,0 +1,20 @@
+"""Credentials: one refresh after AWS said that they are expired or wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.credentials import RefreshableCredentials
+
+
+def refresh(client: Any) -> bool:
+    """Fetches new credentials for this client; False where they cannot be: then trying again is of no use."""
+    credentials = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    if not isinstance(credentials, RefreshableCredentials):
+        return False
+    try:
+        with credentials._refresh_lock:
+            credentials._protected_refresh(is_mandatory=True)
+    except Exception:
+        return False
+    return True

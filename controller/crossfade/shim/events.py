@@ -1,0 +1,89 @@
+"""Events: what one event of a stream means: first content, the end, tokens. Converse's and the vendors' own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from crossfade.shim.classify import is_malformed
+
+_METRICS = "amazon-bedrock-invocationMetrics"
+
+
+class Reading:
+    """What the events of one stream said so far. Subclasses know the operation."""
+
+    __slots__ = ("content", "ended", "malformed", "tokens_in", "tokens_out")
+
+    def __init__(self) -> None:
+        self.content = False
+        self.ended = False
+        self.malformed = False
+        self.tokens_in: int | None = None
+        self.tokens_out: int | None = None
+
+    def see(self, event: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class ConverseReading(Reading):
+    """Content begins with the first delta, or with a tool's start; `messageStop` is the end."""
+
+    __slots__ = ()
+
+    def see(self, event: Mapping[str, Any]) -> None:
+        if "contentBlockDelta" in event or "contentBlockStart" in event:
+            self.content = True
+        elif "messageStop" in event:
+            self.ended = self.content = True
+            self.malformed = is_malformed(event["messageStop"].get("stopReason"))
+        elif "metadata" in event:
+            usage = event["metadata"].get("usage") or {}
+            self.tokens_in, self.tokens_out = usage.get("inputTokens"), usage.get("outputTokens")
+
+
+class InvokeReading(Reading):
+    """Chunks hold the vendor's JSON. Bedrock adds its metrics to the last one, whatever the vendor."""
+
+    __slots__ = ("_family",)
+
+    def __init__(self, family: str | None) -> None:
+        super().__init__()
+        self._family = family
+
+    def see(self, event: Mapping[str, Any]) -> None:
+        try:
+            part = json.loads((event.get("chunk") or {}).get("bytes") or b"{}")
+        except ValueError:
+            return
+        if not isinstance(part, Mapping):
+            return
+        self.content = self.content or self._is_content(part)
+        if _METRICS in part:
+            metrics = part[_METRICS] or {}
+            self.tokens_in, self.tokens_out = metrics.get("inputTokenCount"), metrics.get("outputTokenCount")
+        if self._is_end(part):
+            self.ended = self.content = True
+
+    def _is_content(self, part: Mapping[str, Any]) -> bool:
+        if self._family == "anthropic":
+            return part.get("type") in ("content_block_delta", "content_block_start")
+        if self._family == "nova":
+            return "contentBlockDelta" in part or "contentBlockStart" in part
+        return True
+
+    def _is_end(self, part: Mapping[str, Any]) -> bool:
+        if self._family == "anthropic":
+            stop = part.get("delta") if part.get("type") == "message_delta" else None
+            if isinstance(stop, Mapping):
+                self.malformed = is_malformed(stop.get("stop_reason"))
+            return part.get("type") == "message_stop"
+        if self._family == "nova":
+            return "messageStop" in part
+        # A vendor whose last event is not known here: Bedrock's own mark of the last chunk.
+        return _METRICS in part
+
+
+def reading_of(operation: str, family: str | None) -> Reading:
+    return ConverseReading() if operation == "ConverseStream" else InvokeReading(family)

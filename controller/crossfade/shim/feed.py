@@ -1,0 +1,122 @@
+"""Feed: brings snapshots into the process and keeps the last good one, in memory and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from pathlib import Path
+
+from crossfade.core.snapshot import Snapshot, is_signed, read_snapshot
+from crossfade.errors import CrossfadeError
+from crossfade.shim.controller import Controller, Fetched
+from crossfade.shim.disk import write_whole
+from crossfade.shim.settings import ShimSettings
+
+log = logging.getLogger("crossfade")
+
+WAIT = 25.0
+"""Seconds a long poll is left open."""
+_RETRY_LEAST, _RETRY_MOST = 0.5, 10.0
+
+
+class Feed:
+    """`snapshot` is read by every call: one reference, swapped whole."""
+
+    def __init__(self, settings: ShimSettings, controller: Controller) -> None:
+        self.snapshot: Snapshot | None = None
+        self.fetched_at = 0.0
+        """When the controller last confirmed the snapshot, in seconds since 1970; 0 for one only read from disk."""
+        self._controller = controller
+        self._token = settings.token
+        self._etag: str | None = None
+        self._first = threading.Event()
+        self._stopped = threading.Event()
+        self._refused: set[str] = set()
+        mark = hashlib.sha256(f"{settings.url}\n{settings.token}".encode()).hexdigest()[:16]
+        self._path = settings.state_dir / f"snapshot-{mark}.json"
+
+    @property
+    def path(self) -> Path:
+        """Where the last good snapshot is kept: its signature in the first line, then its bytes."""
+        return self._path
+
+    def start_from_disk(self) -> bool:
+        """Takes the snapshot on disk, if there is a whole and signed one."""
+        try:
+            signature, _, body = self._path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._warn_once("cannot read the stored snapshot", f"{self._path}: {error}")
+            return False
+        if not is_signed(self._token, body, signature.decode("latin-1")):
+            self._warn_once("the stored snapshot is cut or altered and is not used", str(self._path))
+            return False
+        return self._accept(body)
+
+    def run(self) -> None:
+        """The feed's thread: long polls until stopped."""
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                self.poll(wait=WAIT if self._etag else 0.0)
+                failures = 0
+            except CrossfadeError as error:
+                failures += 1
+                self._warn_once("no snapshot from the controller; routing goes on with the last one", str(error))
+                pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** (failures - 1))
+                self._stopped.wait(pause * (0.5 + random.random()))
+
+    def poll(self, *, wait: float) -> None:
+        """One request. Raises `Away` or `Refused`; a malformed snapshot is refused here and changes nothing."""
+        fetched = self._controller.snapshot(self._etag, wait=wait, timeout=wait + 10.0)
+        if fetched is not None:
+            if not self._accept(fetched.body):
+                self._etag = None
+                self._stopped.wait(_RETRY_MOST if self._first.is_set() else _RETRY_LEAST)
+                return
+            self._etag = fetched.etag or None
+            self._store(fetched)
+        self.fetched_at = time.time()
+        self._refused.clear()
+
+    def adopt(self, parent: Feed) -> None:
+        """Takes over what the parent process knew at a fork."""
+        self.snapshot, self.fetched_at = parent.snapshot, parent.fetched_at
+        if self.snapshot is not None:
+            self._first.set()
+
+    def wait_for_first(self, seconds: float) -> bool:
+        return self._first.wait(seconds)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def age(self, now: float) -> float:
+        """Seconds since the controller last confirmed the snapshot; since it was issued, if it never did here."""
+        since = self.fetched_at or (self.snapshot.issued_at if self.snapshot else now)
+        return max(0.0, now - since)
+
+    def _accept(self, body: bytes) -> bool:
+        try:
+            self.snapshot = read_snapshot(body)
+        except CrossfadeError as error:
+            self._warn_once("a malformed snapshot was refused; the last good one stays", str(error)[:500])
+            return False
+        self._first.set()
+        return True
+
+    def _store(self, fetched: Fetched) -> None:
+        try:
+            write_whole(self._path, fetched.signature.encode() + b"\n" + fetched.body)
+        except OSError as error:
+            self._warn_once("the snapshot cannot be kept on disk; a restart needs the controller", str(error))
+
+    def _warn_once(self, what: str, detail: str) -> None:
+        """Once until the controller answers well again: a feed that tries every few seconds must not fill the log."""
+        if what not in self._refused:
+            self._refused.add(what)
+            log.warning("%s (%s)", what, detail, extra={"action": "feed_trouble"})

@@ -1,0 +1,80 @@
+"""Install: the three ways to switch Crossfade on: for a session, for one client, by environment (`shim.plugin`)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from crossfade.errors import SetupError
+from crossfade.shim import runtime
+from crossfade.shim.adoption import SERVICE, refuse_adaptive
+from crossfade.shim.client import RoutedClient
+from crossfade.shim.settings import read_settings
+
+log = logging.getLogger("crossfade")
+
+_EVENT = f"creating-client-class.{SERVICE}"
+
+
+def install(session: Any = None, **settings: Any) -> None:
+    """Every bedrock-runtime client that `session` makes from now on is routed by Crossfade.
+
+    `session` is a boto3 or botocore session; None means boto3's default one. Settings (else from the environment):
+    `url`, `token`, `state_dir`, `flush_seconds`, `service`, and `wait`, the seconds to wait at most for a first
+    snapshot when none is on disk. Without a `url` nothing happens but a warning. Raises `SetupError` for settings
+    that cannot be meant.
+    """
+    if not start(settings):
+        return
+    if session is None:
+        import boto3
+
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
+        session = boto3.DEFAULT_SESSION
+    events = getattr(session, "events", None)  # boto3's
+    if events is None:
+        events = session.get_component("event_emitter")  # botocore's
+    events.register(_EVENT, _insert, unique_id="crossfade-client")
+
+
+def enable(client: Any, **settings: Any) -> Any:
+    """The same for one bedrock-runtime client that exists already; returns it."""
+    if getattr(getattr(client, "meta", None), "service_model", None) is None or (
+        client.meta.service_model.service_name != SERVICE
+    ):
+        raise SetupError(f"crossfade.enable takes a client for {SERVICE!r}, not {client!r}")
+    if isinstance(client, RoutedClient):
+        return client
+    refuse_adaptive(client)
+    if start(settings):
+        genuine = type(client)
+        client.__class__ = type(genuine.__name__, (RoutedClient, genuine), {"__module__": genuine.__module__})
+    return client
+
+
+def start(settings: dict[str, Any]) -> bool:
+    """Starts the process's shim; False, with a warning, if nothing says where the controller is."""
+    found = read_settings(settings)
+    if found is None:
+        if not (runtime.current() and not settings):
+            log.warning(
+                "Crossfade is installed but CROSSFADE_URL is not set: calls go to plain boto3",
+                extra={"action": "not_configured"},
+            )
+            return False
+        return True
+    shim = runtime.begin(found)
+    if not shim.feed.wait_for_first(found.wait):
+        log.warning(
+            "Crossfade has no snapshot from %s after %g s: calls go to plain boto3 until there is one",
+            found.url,
+            found.wait,
+            extra={"action": "no_snapshot"},
+        )
+    return True
+
+
+def _insert(base_classes: list[type], **_: Any) -> None:
+    if RoutedClient not in base_classes:
+        base_classes.insert(0, RoutedClient)

@@ -1,0 +1,143 @@
+"""Recorder: takes in what calls did, without ever blocking or raising, and sums it up into rows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from crossfade.core.observation import Row, duration_bin
+from crossfade.core.outcome import Outcome
+from crossfade.core.split import Variant
+from crossfade.shim.account import Account
+
+_Name = TypeVar("_Name", int, str)
+Key = tuple[int, int, int, Variant, int, str, str]
+"""Route, rollout, step, variant, bucket, Model that served, region that served."""
+
+MOST_WAITING = 200_000
+"""Calls that may wait to be summed up; only a stuck recorder thread gets there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one call did. Durations are in seconds, None where there is none to tell."""
+
+    place: Key
+    counted: Account
+    tried: tuple[Outcome, ...]
+    busy: bool
+    raised: bool
+    retries: int
+    failovers: int
+    latency: float | None
+    first_token: float | None
+    tokens: tuple[int, int]
+    cost: float | None
+
+
+@dataclass(slots=True)
+class _Sums:
+    calls: int = 0
+    judged: int = 0
+    errors: int = 0
+    busy: int = 0
+    raised: int = 0
+    retries: int = 0
+    failovers: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    latency: dict[int, int] = field(default_factory=dict)
+    first_token: dict[int, int] = field(default_factory=dict)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_n: int = 0
+    cost_sum: float = 0.0
+    cost_sq: float = 0.0
+
+    def add(self, seen: Seen) -> None:
+        self.calls += 1
+        self.judged += seen.counted.judged
+        self.errors += seen.counted.error
+        self.busy += seen.busy
+        self.raised += seen.raised
+        self.retries += seen.retries
+        self.failovers += seen.failovers
+        _count(self.outcomes, str(seen.counted.outcome))
+        for outcome in seen.tried:
+            _count(self.attempts, str(outcome))
+        if seen.latency is not None:
+            _count(self.latency, duration_bin(seen.latency))
+        if seen.first_token is not None:
+            _count(self.first_token, duration_bin(seen.first_token))
+        self.tokens_in += seen.tokens[0]
+        self.tokens_out += seen.tokens[1]
+        if seen.cost is not None:
+            self.cost_n += 1
+            self.cost_sum += seen.cost
+            self.cost_sq += seen.cost * seen.cost
+
+
+def _count(table: dict[_Name, int], key: _Name) -> None:
+    table[key] = table.get(key, 0) + 1
+
+
+class Recorder:
+    """`record` is called by the calls' own threads, everything else by the courier's."""
+
+    def __init__(self) -> None:
+        self._inbox: deque[Seen] = deque()
+        self._sums: dict[Key, _Sums] = {}
+        self._lock = threading.Lock()
+        self.dropped = 0
+        """Calls that could not be recorded since the process began."""
+
+    def record(self, seen: Seen) -> None:
+        # A plain append: no lock, so that even a stream's __del__, run in the middle of anything, may call this.
+        if len(self._inbox) < MOST_WAITING:
+            self._inbox.append(seen)
+        else:
+            self.dropped += 1
+
+    def settle(self) -> int:
+        """Adds what came in to the sums; returns the number of rows there are now."""
+        with self._lock:
+            self._settle()
+            return len(self._sums)
+
+    def waiting(self) -> int:
+        """Calls not handed out yet."""
+        with self._lock:
+            return len(self._inbox) + sum(sums.calls for sums in self._sums.values())
+
+    def take(self) -> list[Row]:
+        """Hands out all rows and starts anew."""
+        with self._lock:
+            self._settle()
+            sums, self._sums = self._sums, {}
+        return [_row(key, value) for key, value in sums.items()]
+
+    def _settle(self) -> None:
+        while self._inbox:
+            seen = self._inbox.popleft()
+            sums = self._sums.get(seen.place)
+            if sums is None:
+                sums = self._sums[seen.place] = _Sums()
+            sums.add(seen)
+
+
+def _row(key: Key, sums: _Sums) -> Row:
+    route, rollout, step, variant, bucket, model, region = key
+    values: Mapping[str, object] = {name: getattr(sums, name) for name in _Sums.__slots__}
+    return Row(
+        route=route,
+        rollout=rollout,
+        step=step,
+        variant=variant,
+        bucket=bucket,
+        model=model,
+        region=region,
+        **values,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,146 @@
+"""Runtime: the one shim of this process: its feed, recorder, courier and board, their threads, and what a fork does."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from typing import Any
+
+from crossfade.shim.board import Board
+from crossfade.shim.controller import Controller
+from crossfade.shim.courier import Courier
+from crossfade.shim.feed import Feed
+from crossfade.shim.outbox import Outbox
+from crossfade.shim.recorder import Recorder
+from crossfade.shim.settings import ShimSettings
+
+log = logging.getLogger("crossfade")
+
+EXIT_SECONDS = 3.0
+"""How long the last flush may hold up the end of the process."""
+
+
+class Shim:
+    """One shim: (id, sequence) numbers its batches. Made without side effects; `start` starts its threads."""
+
+    def __init__(self, settings: ShimSettings) -> None:
+        self.settings = settings
+        self.id = str(uuid.uuid4())
+        self.board = Board()
+        self.recorder = Recorder()
+        self._controller = Controller(settings.url, settings.token)
+        self.feed = Feed(settings, self._controller)
+        self.courier = Courier(
+            self.id,
+            settings.service,
+            Controller(settings.url, settings.token),
+            self.feed,
+            self.recorder,
+            Outbox(settings.state_dir / "outbox" / self.feed.path.stem.removeprefix("snapshot-"), self.id),
+        )
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self.started = False
+
+    def start(self) -> None:
+        """Starts the threads, once."""
+        with self._lock:
+            if self.started:
+                return
+            self.started = True
+        threads = (
+            ("crossfade-feed", self.feed.run, ()),
+            ("crossfade-courier", self.courier.run, (self.settings.flush_seconds, self._stopped)),
+        )
+        for name, target, args in threads:
+            threading.Thread(target=target, args=args, name=name, daemon=True).start()
+        _flush_at_process_end()
+
+    def stop(self, timeout: float = EXIT_SECONDS) -> None:
+        """Stops the threads and delivers or stores what is left."""
+        self._stopped.set()
+        self.feed.stop()
+        self.courier.close(timeout)
+
+    def health(self) -> dict[str, Any]:
+        now = time.time()
+        snapshot = self.feed.snapshot
+        waiting = self.courier.waiting()
+        return {
+            "active": snapshot is not None,
+            "shim": self.id,
+            "snapshot_version": snapshot.version if snapshot else None,
+            "snapshot_age": round(self.feed.age(now), 3) if snapshot else None,
+            "controller": self.courier.away or "ok",
+            "waiting_calls": waiting["calls"],
+            "waiting_batches": waiting["batches"],
+            "waiting_scores": waiting["scores"],
+            "dropped": self.courier.dropped + self.recorder.dropped,
+            "dropped_scores": self.courier.dropped_scores,
+            "breakers": self.board.describe(time.monotonic()),
+        }
+
+
+_current: Shim | None = None
+_switch = threading.Lock()
+
+
+def current() -> Shim | None:
+    """The process's shim, running; None while none is installed."""
+    shim = _current
+    if shim is not None and not shim.started:  # after a fork
+        shim.start()
+    return shim
+
+
+def begin(settings: ShimSettings) -> Shim:
+    """Makes and starts the process's shim; the one already there, if it has the same settings."""
+    global _current
+    with _switch:
+        if _current is not None and _current.settings == settings:
+            return _current
+        before, _current = _current, None
+        if before is not None:
+            before.stop()
+        shim = Shim(settings)
+        shim.feed.start_from_disk()
+        shim.start()
+        _current = shim
+        return shim
+
+
+def end(timeout: float = EXIT_SECONDS) -> None:
+    """Stops the process's shim: calls go to plain boto3 from here on."""
+    global _current
+    with _switch:
+        shim, _current = _current, None
+    if shim is not None:
+        shim.stop(timeout)
+
+
+def _after_fork() -> None:
+    """A child has none of its parent's threads, and must not use its numbers: it gets a shim of its own."""
+    global _current, _switch
+    _switch = threading.Lock()
+    parent = _current
+    if parent is not None:
+        _current = Shim(parent.settings)
+        _current.feed.adopt(parent.feed)
+
+
+def _flush_at_process_end() -> None:
+    # multiprocessing ends its children by os._exit, which leaves out atexit; it has a register of its own.
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, end, exitpriority=10)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(end)

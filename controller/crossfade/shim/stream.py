@@ -1,0 +1,153 @@
+"""Stream: events held until the first content, then handed on; an end that is missing is an error."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from botocore.eventstream import EventStream
+from botocore.exceptions import EventStreamError
+
+from crossfade.core.outcome import Outcome
+from crossfade.shim.classify import Incomplete, classify
+from crossfade.shim.events import Reading
+from crossfade.shim.watchdog import WATCHDOG, Watch
+
+
+class Ending(Protocol):
+    """Whoever wants to know how a stream ended; called once. `error` is None unless the caller gets one."""
+
+    def __call__(self, stream: Stream, outcome: Outcome, error: Exception | None) -> None: ...
+
+
+class Stream(EventStream):  # type: ignore[misc]
+    """Takes the place of botocore's EventStream in an answer."""
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        reading: Reading,
+        watch: Watch,
+        operation: str,
+        stall: float,
+        deadline: float,
+        began: float,
+    ) -> None:
+        # The parent's __init__ is left out on purpose: the source has been made by it already.
+        self._source = source
+        self._events: Iterator[dict[str, Any]] = iter(source)
+        self._held: deque[dict[str, Any]] = deque()
+        self._reading = reading
+        self._watch = watch
+        self._operation_name = operation
+        self._stall = stall
+        self._deadline = deadline
+        self._began = began
+        self._ending: Ending | None = None
+        self._done = False
+        self.first_token: float | None = None
+
+    @property
+    def reading(self) -> Reading:
+        return self._reading
+
+    def hold(self) -> None:
+        """Reads until the first content. Raises whatever the source does, or `Incomplete`."""
+        for event in self._events:
+            self._held.append(event)
+            self._reading.see(event)
+            if self._reading.content:
+                self.first_token = time.monotonic() - self._began
+                self._watch.due = self._deadline
+                return
+        raise Incomplete("the stream ended before its first content")
+
+    def on_end(self, ending: Ending) -> None:
+        self._ending = ending
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (event := self._next()) is not None:
+            yield event
+
+    def close(self) -> None:
+        """Closes the connection; a stream not read to its end counts as abandoned."""
+        self._source.close()
+        self._end(Outcome.OK if self._reading.ended else Outcome.ABANDONED, None)
+
+    def discard(self) -> None:
+        """Closes a stream that has failed before anybody saw it."""
+        self._done = True
+        WATCHDOG.remove(self._watch)
+        self._source.close()
+
+    def get_initial_response(self) -> Any:
+        return self._source.get_initial_response()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_done", True):
+            self._end(Outcome.OK if self._reading.ended else Outcome.ABANDONED, None)
+
+    def _next(self) -> dict[str, Any] | None:
+        if self._held:
+            return self._held.popleft()
+        if self._done:
+            return None
+        self._watch.due = min(self._deadline, time.monotonic() + self._stall)
+        try:
+            event = next(self._events, None)
+            if event is None and not self._reading.ended:
+                raise Incomplete("the stream ended without its last event")
+        except Exception as error:
+            if self._reading.ended:  # all content and the stop are there; only what follows was lost
+                self._end(Outcome.OK, None)
+                return None
+            failure = classify(error, expired=self._watch.expired)
+            told = error if isinstance(error, EventStreamError) else self._as_stream_error(error, failure.outcome)
+            self._end(failure.outcome, told)
+            self._source.close()
+            if told is error:
+                raise
+            raise told from error
+        if event is None:
+            self._end(Outcome.MALFORMED if self._reading.malformed else Outcome.OK, None)
+            return None
+        self._watch.due = self._deadline
+        self._reading.see(event)
+        return event
+
+    def _as_stream_error(self, error: Exception, outcome: Outcome) -> EventStreamError:
+        code = _CODES.get(outcome, "serviceUnavailableException")
+        message = f"the stream broke off ({outcome}): {error}; what came before is incomplete"
+        return EventStreamError({"Error": {"Code": code, "Message": message}}, self._operation_name)
+
+    def _end(self, outcome: Outcome, error: Exception | None) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._watch.due = math.inf
+        WATCHDOG.remove(self._watch)
+        if self._ending is not None:
+            self._ending(self, outcome, error)
+
+
+_CODES = {Outcome.TIMED_OUT: "modelTimeoutException", Outcome.TRUNCATED: "modelStreamErrorException"}
+
+
+class CannedStream(EventStream):  # type: ignore[misc]
+    """A stream of events that are there already: the busy answer's."""
+
+    def __init__(self, events: Iterator[dict[str, Any]]) -> None:
+        self._canned = events
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._canned
+
+    def close(self) -> None:
+        self._canned = iter(())
+
+    def get_initial_response(self) -> Any:
+        return None

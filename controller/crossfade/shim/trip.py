@@ -1,0 +1,137 @@
+"""Trip: the order in which a call goes through targets, and where an outcome lets it go next."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from crossfade.core.model import Model, Target
+from crossfade.core.outcome import Outcome
+from crossfade.core.policy import POLICY, Next, Region, Settings
+from crossfade.shim.board import Board
+from crossfade.shim.call import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """One target on the way. `last_resort`: its breaker is open, but no other way out is left."""
+
+    model: Model
+    target: Target
+    last_resort: bool = False
+
+
+class Trip:
+    """One pass over at most `most_targets` targets: the assigned Model's, then blue's, then the fallbacks'."""
+
+    def __init__(self, call: Call, now: float) -> None:
+        self._call = call
+        self._stops = deque(_itinerary(call, now))
+        self._made = 0
+
+    def next(self, now: float) -> Stop | None:
+        """The next target to try, or None when the call is exhausted."""
+        call = self._call
+        while self._stops and self._made < call.settings.most_targets:
+            stop = self._stops.popleft()
+            if self._made and not self._in_time(stop, now):
+                continue
+            if self.has_more_regions(stop) and random.random() < call.board.skip_probability(stop.target, now):
+                call.board.note_skipped(stop.target, now)
+                continue
+            if not stop.last_resort and not call.board.take(stop.target, now, call.settings) and self._stops:
+                continue  # another call has taken the probe; never so at the last way out
+            self._made += 1
+            if self._made > 1:
+                call.failovers += 1
+            return stop
+        return None
+
+    def has_more_regions(self, stop: Stop) -> bool:
+        """Whether another target of the same Model is left."""
+        left = int(self._call.settings.most_targets) - self._made
+        return any(other.model is stop.model for other in list(self._stops)[: max(0, left)])
+
+    def has_more(self) -> bool:
+        return bool(self._stops) and self._made < self._call.settings.most_targets
+
+    def leave(self, stop: Stop, outcome: Outcome) -> None:
+        """Strikes out what the policy table forbids after `outcome` at `stop`."""
+        row = POLICY[outcome]
+        if row.region is Region.NO:
+            self._keep(lambda other: other.model is not stop.model)
+        match row.model:
+            case Next.YES:
+                pass
+            case Next.NO:
+                self._keep(lambda other: other.model is stop.model)
+            case Next.BLUE_HERE:
+                region, blue = stop.target.region, self._call.blue
+                self._keep(lambda other: other.model.name == blue and other.target.region == region)
+            case Next.SECOND_OPINION:
+                if stop.model.name == self._call.blue:
+                    self._stops.clear()
+            case _:
+                assert_never(row.model)
+
+    def _keep(self, wanted: object) -> None:
+        assert callable(wanted)
+        self._stops = deque(stop for stop in self._stops if wanted(stop))
+
+    def _in_time(self, stop: Stop, now: float) -> bool:
+        left = self._call.deadline - now
+        usual = self._call.board.average(stop.target, now, streaming=self._call.streaming)
+        return left > max(_LEAST_TIME, usual or 0.0)
+
+
+_LEAST_TIME = 0.02
+
+
+def _itinerary(call: Call, now: float) -> list[Stop]:
+    models = [call.snapshot.models[name] for name in dict.fromkeys((call.assigned, call.blue, *_fallbacks(call)))]
+    if call.operation.startswith("InvokeModel"):
+        models = [model for model in models if model.body_family == models[0].body_family]
+    opened = [call.board.open(model.targets, now, call.settings) for model in models]
+    any_closed = [not all(flags) for flags in opened]
+    stops: list[Stop] = []
+    closed_off: list[Stop] = []
+    for position, (model, flags) in enumerate(zip(models, opened, strict=True)):
+        targets = by_latency(model.targets, call.board, now, call.settings, streaming=call.streaming)
+        is_open = dict(zip(model.targets, flags, strict=True))
+        if all(flags) and any(any_closed[position + 1 :]):
+            # This Model is down everywhere; a later one is not, and is asked first.
+            if position == 0:
+                call.skipped = _why(call, model, now)
+            closed_off += [Stop(model=model, target=target, last_resort=True) for target in targets]
+        elif sum(flags) * 2 > len(flags):  # over half open: the breakers themselves are not to be believed
+            stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in targets]
+        else:
+            stops += [Stop(model=model, target=target) for target in targets if not is_open[target]]
+            closed_off += [Stop(model=model, target=t, last_resort=True) for t in targets if is_open[t]]
+    return stops + closed_off[:1]
+
+
+def _fallbacks(call: Call) -> Sequence[str]:
+    return () if call.operation == "CountTokens" else call.entry.route.fallbacks
+
+
+def _why(call: Call, model: Model, now: float) -> Outcome:
+    quarantined = all(call.board.quarantined(target, now) for target in model.targets)
+    return Outcome.MISCONFIGURED if quarantined else Outcome.UNAVAILABLE
+
+
+def by_latency(
+    targets: Sequence[Target], board: Board, now: float, settings: Settings, *, streaming: bool
+) -> list[Target]:
+    """The targets as they are preferred, but those far slower than another one last."""
+    averages = {target: board.average(target, now, streaming=streaming) for target in targets}
+    best = min((average for average in averages.values() if average is not None), default=0.0)
+
+    def is_slow(target: Target) -> bool:
+        average = averages[target]
+        return average is not None and average > max(settings.slow_least, settings.slow_factor * best)
+
+    return sorted(targets, key=is_slow)

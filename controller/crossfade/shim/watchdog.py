@@ -1,0 +1,106 @@
+"""Watchdog: ends an attempt whose time is up by shutting its socket down.
+
+A socket's own timeout bounds each read, not the whole: an answer that drips a byte a second never times out.
+Closing a stream from another thread breaks; shutting the socket down makes the reader see its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+_PACE = 0.05
+"""Seconds between looks: how late a deadline may be noticed."""
+_IDLE_LOOKS = 40
+
+
+class Watch:
+    """One attempt under watch. `due` is on the monotonic clock and may be moved by the attempt's own thread."""
+
+    __slots__ = ("connection", "due", "expired", "response")
+
+    def __init__(self, due: float = math.inf) -> None:
+        self.due = due
+        self.expired = False
+        self.connection: Any = None  # urllib3's connection, once the pool has given it
+        self.response: Any = None  # urllib3's response: a connection to be closed has let go of its socket
+
+    def cut(self) -> None:
+        self.expired = True
+        for found in (_socket_of_response(self.response), getattr(self.connection, "sock", None)):
+            if found is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    # Not SSLSocket.shutdown: that drops the TLS state under the reader's feet.
+                    socket.socket.shutdown(found, socket.SHUT_RDWR)
+                return
+
+
+class Watchdog:
+    """One daemon thread for all attempts of the process; it sleeps while there are none."""
+
+    def __init__(self) -> None:
+        self._watches: dict[int, Watch] = {}
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def add(self, watch: Watch) -> None:
+        self._watches[id(watch)] = watch
+        if self._pid != os.getpid():
+            self._start(watch)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def remove(self, watch: Watch) -> None:
+        self._watches.pop(id(watch), None)
+
+    def _start(self, watch: Watch) -> None:
+        with self._lock:
+            if self._pid != os.getpid():
+                self._watches = {id(watch): watch}
+                self._pid = os.getpid()
+                threading.Thread(target=self._run, name="crossfade-watchdog", daemon=True).start()
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            if not self._watches:
+                idle += 1
+                if idle > _IDLE_LOOKS:
+                    self._wake.clear()
+                    if not self._watches:  # looked at again after clearing: one may have come in between
+                        self._wake.wait()
+                    idle = 0
+            else:
+                idle = 0
+            time.sleep(_PACE)
+            now = time.monotonic()
+            for watch in list(self._watches.values()):
+                if now >= watch.due and not watch.expired:
+                    watch.cut()
+
+
+def _socket_of_response(response: Any) -> Any:
+    # urllib3's response -> http.client's response -> buffered reader -> SocketIO -> socket
+    found = getattr(getattr(response, "_fp", None), "fp", None)
+    return getattr(getattr(found, "raw", None), "_sock", None)
+
+
+def fork_safe() -> Watchdog:
+    """A watchdog that starts anew in a forked child."""
+    found = Watchdog()
+
+    def renew() -> None:
+        found._wake = threading.Event()
+        found._lock = threading.Lock()
+
+    os.register_at_fork(after_in_child=renew)
+    return found
+
+
+WATCHDOG = fork_safe()

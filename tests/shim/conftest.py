@@ -1,0 +1,291 @@
+"""A real sandbox Bedrock over sockets, and a controller faked at its narrowest seam: HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+import crossfade
+from crossfade.core.model import Model, Price, Target
+from crossfade.core.observation import read_batch
+from crossfade.core.policy import Settings
+from crossfade.core.route import Route
+from crossfade.core.snapshot import Entry, Live, Snapshot, sign, snapshot_to_bytes
+from crossfade.errors import Invalid
+from crossfade.sandbox.running import Sandbox
+from crossfade.shim import client as shim_client
+from crossfade.shim import runtime
+
+TOKEN = "cft_test"
+SIGNING_KEY = bytes(range(32))
+ROUTE = "support-chat"
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+FAST = Settings(
+    throttled_base=0.01, breaker_in_a_row=1000, breaker_least=10_000, retry_per_second=1000, deadline=10, connect=1
+)
+"""Small waits, and breakers that stay out of the way where they are not what is tested."""
+
+
+class FakeController(ThreadingHTTPServer):
+    """Serves one snapshot, keeps what it is sent, and misbehaves as told. `seen` maps (shim, sequence) to bodies."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.body = b""
+        self.version = 0
+        self.changed = threading.Condition()
+        self.status = 0
+        """Answer this to every POST instead of taking it."""
+        self.refuse_scores: set[int] = set()
+        self.signature: str | None = None
+        self.snapshot_status = 0
+        self.batches: list[dict[str, Any]] = []
+        self.seen: dict[tuple[str, int], list[bytes]] = {}
+        self.scores: list[dict[str, Any]] = []
+        self.posts = 0
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def serve_snapshot(self, snapshot: Snapshot | bytes) -> None:
+        with self.changed:
+            self.version += 1
+            self.body = (
+                snapshot if isinstance(snapshot, bytes) else snapshot_to_bytes(replace(snapshot, version=self.version))
+            )
+            self.changed.notify_all()
+
+    def stop(self) -> None:
+        with self.changed:
+            self.version = -1
+            self.changed.notify_all()
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for batch in self.batches for row in batch["rows"]]
+
+    def total(self, name: str) -> Any:
+        """A count summed over all rows, or a Counter for `outcomes` and `attempts`."""
+        if name in ("outcomes", "attempts"):
+            found: Counter[str] = Counter()
+            for row in self.rows():
+                found.update(row.get(name, {}))
+            return dict(found)
+        return sum(row.get(name, 0) for row in self.rows())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeController
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server = self.server
+        known = self.headers.get("If-None-Match")
+        until = time.monotonic() + min(2.0, float(self.path.partition("wait=")[2] or 0))
+        with server.changed:
+            while known == f'"{server.version}"' and (left := until - time.monotonic()) > 0:
+                server.changed.wait(left)
+            body, version = server.body, server.version
+        if server.snapshot_status:
+            return self._answer(server.snapshot_status, b"{}")
+        if known == f'"{version}"':
+            return self._answer(304, b"")
+        signature = server.signature or sign(TOKEN, body)
+        return self._answer(200, body, {"ETag": f'"{version}"', "X-Crossfade-Signature": signature})
+
+    def do_POST(self) -> None:
+        server = self.server
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        server.posts += 1
+        if server.status:
+            return self._answer(server.status, b'{"detail": "as the test asked"}')
+        document = json.loads(body)
+        if self.path == "/v1/scores":
+            bad = [i for i in range(len(document["scores"])) if i in server.refuse_scores]
+            if bad:
+                server.refuse_scores = set()
+                problems = [{"path": f"scores[{i}].call_id", "message": "is altered"} for i in bad]
+                return self._answer(422, json.dumps({"detail": "refused", "problems": problems}).encode())
+            server.scores += document["scores"]
+            return self._answer(200, b'{"accepted": 1}')
+        try:
+            read_batch(document, now=time.time(), oldest=time.time() - 86_400)
+        except Invalid as error:
+            return self._answer(422, json.dumps({"detail": str(error)}).encode())
+        key = (document["shim"], document["sequence"])
+        first = key not in server.seen
+        server.seen.setdefault(key, []).append(body)
+        if first:
+            server.batches.append(document)
+        return self._answer(200, json.dumps({"counted": first}).encode())
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        try:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            if status != 304:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            self.close_connection = True
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    with Sandbox(models=("echo",)) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    sandbox_process.clear()
+    sandbox_process.clear_log()
+    return sandbox_process
+
+
+@pytest.fixture
+def controller() -> Iterator[FakeController]:
+    found = FakeController()
+    yield found
+    runtime.end(1.0)
+    found.stop()
+
+
+_ids = itertools.count(1)
+
+
+@pytest.fixture
+def model(sandbox: Sandbox) -> Callable[..., Model]:
+    """Makes a Model of the sandbox's echo in the given regions."""
+
+    def make(name: str, *regions: str, family: str | None = "anthropic") -> Model:
+        # A number in the id keeps what one test does to a target out of every other test.
+        model_id = f"crossfade.echo-{name}{next(_ids)}-v1:0"
+        targets = tuple(
+            Target(region=r, model_id=model_id, endpoint_url=sandbox.endpoint(r)) for r in regions or (EAST, WEST)
+        )
+        return Model(name=name, targets=targets, body_family=family, price=Price(input_per_1k=1.0, output_per_1k=2.0))
+
+    return make
+
+
+@pytest.fixture
+def snapshot() -> Callable[..., Snapshot]:
+    """Makes a snapshot of one route; with `green`, in a rollout at `weight` percent."""
+
+    def make(
+        blue: Model,
+        green: Model | None = None,
+        *,
+        weight: float = 100.0,
+        fallbacks: tuple[Model, ...] = (),
+        policy: Settings = FAST,
+        route: Route | None = None,
+        more: tuple[Entry, ...] = (),
+    ) -> Snapshot:
+        named = route or Route(name=ROUTE, blue=blue.name, fallbacks=tuple(m.name for m in fallbacks), policy=policy)
+        live = Live(rollout=12, step=1, weight=weight, salt="s", green=green.name) if green else None
+        models = [blue, *([green] if green else []), *fallbacks]
+        return Snapshot(
+            version=1,
+            issued_at=time.time(),
+            bucket_seconds=10,
+            signing_key=SIGNING_KEY,
+            entries={e.route.name: e for e in (Entry(id=3, route=named, live=live), *more)},
+            models={m.name: m for m in models},
+        )
+
+    return make
+
+
+@pytest.fixture
+def settings(controller: FakeController, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "url": controller.url,
+        "token": TOKEN,
+        "state_dir": tmp_path / "state",
+        "flush_seconds": 60,
+        "service": "tests",
+        "wait": 5,
+    }
+
+
+@pytest.fixture
+def session() -> boto3.session.Session:
+    return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
+
+
+@pytest.fixture
+def routed(
+    controller: FakeController, settings: dict[str, Any], session: boto3.session.Session
+) -> Iterator[Callable[..., Any]]:
+    """Installs Crossfade with a snapshot and makes a client; `config` goes to botocore's Config."""
+    clients = []
+
+    def make(snapshot: Snapshot, **config: Any) -> Any:
+        controller.serve_snapshot(snapshot)
+        shim_client._warned.clear()
+        crossfade.install(session, **settings)
+        client = session.client("bedrock-runtime", config=Config(**config))
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+MESSAGES = [{"role": "user", "content": [{"text": "bonjour tout le monde"}]}]
+
+
+@pytest.fixture
+def ask() -> Callable[..., Any]:
+    """One Converse call to the route."""
+
+    def call(client: Any, text: str = "bonjour tout le monde", **more: Any) -> Any:
+        messages = [{"role": "user", "content": [{"text": text}]}]
+        return client.converse(**{"modelId": ROUTE, "messages": messages, "inferenceConfig": {"maxTokens": 64}} | more)
+
+    return call
+
+
+@pytest.fixture
+def calls(sandbox: Sandbox) -> Callable[[], list[tuple[str, str, str]]]:
+    """What the sandbox was asked, oldest first: (region, name of the Model, outcome)."""
+
+    def read() -> list[tuple[str, str, str]]:
+        sandbox.settle()
+        return [
+            (
+                e["region"],
+                e["model"].removeprefix("crossfade.echo-").rstrip("0123456789-v:").rstrip("0123456789"),
+                e["outcome"],
+            )
+            for e in sorted(sandbox.log(), key=lambda e: (e["at"], e["seq"]))
+        ]
+
+    return read
