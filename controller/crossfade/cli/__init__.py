@@ -1,1 +1,1 @@
-"""Operator verbs over the REST API, and the process entry points."""
+"""Operator verbs over the REST API, and the entry points of the processes."""

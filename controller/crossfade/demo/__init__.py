@@ -1,1 +1,1 @@
-"""Six rollouts end to end: real processes, real sockets, real labelled text."""
+"""The demo: the whole of Crossfade on one machine, around a local Bedrock, with faults as its scenario says."""

@@ -1,0 +1,147 @@
+"""What is declared: `apply`, `route ...` and `model ...`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crossfade.cli.client import Client, segment
+from crossfade.cli.document import read_document
+from crossfade.cli.options import Output, on_controller
+
+_SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "unchanged": ("=", "dim")}
+
+
+@click.command()
+@click.option("-f", "--file", "files", multiple=True, required=True, help="TOML or JSON; `-` is standard input.")
+@click.option("--dry-run", is_flag=True, help="Print the differences and change nothing.")
+@on_controller
+def apply(client: Client, output: Output, files: tuple[str, ...], dry_run: bool) -> None:
+    """Declare models and routes from files. Prints the differences first; what is the same stays untouched."""
+    document: dict[str, Any] = {}
+    for file in files:
+        for kind, items in read_document(file).items():
+            both_lists = isinstance(items, list) and isinstance(document.get(kind, []), list)
+            document[kind] = [*document.get(kind, []), *items] if both_lists else items
+    planned = client.post("/v1/apply", document, dry_run=1)
+    changed = [change for change in planned["changes"] if change["change"] != "unchanged"]
+    if not output.json:
+        output.console.print(_differences(planned["changes"]))
+    if dry_run or not changed:
+        if output.json:
+            output.show(planned, Text)
+        else:
+            output.console.print("Nothing to change." if not changed else "Dry run: nothing was changed.")
+        return
+    applied = client.post("/v1/apply", document)
+    output.show(applied, lambda: Text(f"Applied: {len(changed)} changed."))
+
+
+def _differences(changes: list[dict[str, Any]]) -> RenderableType:
+    lines = []
+    for change in changes:
+        sign, style = _SIGNS.get(change["change"], ("?", ""))
+        lines.append(Text(f"{sign} {change['kind']} {change['name']}", style=style))
+        for field, (old, new) in sorted((change.get("fields") or {}).items()):
+            if old is not None:
+                lines.append(Text(f"    - {field} = {json.dumps(old, ensure_ascii=False)}", style="red"))
+            if new is not None:
+                lines.append(Text(f"    + {field} = {json.dumps(new, ensure_ascii=False)}", style="green"))
+    return Group(*lines)
+
+
+@click.group()
+def route() -> None:
+    """Routes: the names that services call."""
+
+
+@click.group()
+def model() -> None:
+    """Models: named things that can answer."""
+
+
+@route.command("list")
+@on_controller
+def list_routes(client: Client, output: Output) -> None:
+    """All routes."""
+    found = client.get("/v1/routes")
+    output.show(found, lambda: _routes_table(found["routes"]))
+
+
+@route.command("show")
+@click.argument("name")
+@on_controller
+def show_route(client: Client, output: Output, name: str) -> None:
+    """One route as it is declared."""
+    found = client.get(f"/v1/routes/{segment(name)}")
+    output.show(found, lambda: _declaration(found))
+
+
+@route.command("delete")
+@click.argument("name")
+@on_controller
+def delete_route(client: Client, output: Output, name: str) -> None:
+    """Remove a route that has no live rollout. Services that call its name go straight to Bedrock."""
+    gone = client.delete(f"/v1/routes/{segment(name)}")
+    output.show(gone or {"deleted": name}, lambda: Text(f"Deleted route {name}."))
+
+
+@model.command("list")
+@on_controller
+def list_models(client: Client, output: Output) -> None:
+    """All Models."""
+    found = client.get("/v1/models")
+    output.show(found, lambda: _models_table(found["models"]))
+
+
+@model.command("show")
+@click.argument("name")
+@on_controller
+def show_model(client: Client, output: Output, name: str) -> None:
+    """One Model as it is declared."""
+    found = client.get(f"/v1/models/{segment(name)}")
+    output.show(found, lambda: _declaration(found))
+
+
+@model.command("delete")
+@click.argument("name")
+@on_controller
+def delete_model(client: Client, output: Output, name: str) -> None:
+    """Remove a Model that no route and no live rollout uses."""
+    gone = client.delete(f"/v1/models/{segment(name)}")
+    output.show(gone or {"deleted": name}, lambda: Text(f"Deleted Model {name}."))
+
+
+def _routes_table(routes: list[dict[str, Any]]) -> RenderableType:
+    table = Table("route", "blue", "fallbacks", "rules", box=None, pad_edge=False)
+    for item in routes:
+        table.add_row(
+            Text(item["name"]),
+            Text(item["blue"]),
+            Text(", ".join(item.get("fallbacks") or []) or "-"),
+            str(len(item.get("rules") or [])),
+        )
+    return table if routes else Text("No route is declared yet; `crossfade apply -f routes.toml` declares some.")
+
+
+def _models_table(models: list[dict[str, Any]]) -> RenderableType:
+    table = Table("model", "targets, in order", "body", box=None, pad_edge=False)
+    for item in models:
+        targets = "\n".join(f"{t['region']}  {t['model_id']}" for t in item["targets"])
+        table.add_row(Text(item["name"]), Text(targets), Text(item.get("body_family") or "Converse only"))
+    return table if models else Text("No Model is declared yet; `crossfade apply -f routes.toml` declares some.")
+
+
+def _declaration(document: dict[str, Any]) -> RenderableType:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in document.items():
+        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)))
+    return table
+
+
+COMMANDS = (apply, route, model)

@@ -1,0 +1,86 @@
+"""The entry points of Crossfade's processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crossfade.errors import SetupError
+
+_PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.command()
+@click.option("--to", "revision", default="head", show_default=True, help="The revision to go up to.")
+def migrate(revision: str) -> None:
+    """Bring the database at DATABASE_URL to the schema this version needs."""
+    from crossfade.server import settings
+    from crossfade.server.migrate import upgrade
+
+    url = settings.load().database_url.get_secret_value()
+    if not url:
+        raise SetupError("DATABASE_URL is not set: give the address of a database, postgresql://USER@HOST/NAME")
+    upgrade(url, revision)
+    click.echo("The database is up to date.")
+
+
+@click.command()
+@click.option("--host", help="Address to listen on. Default: CROSSFADE_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: CROSSFADE_PORT, else 8321. 0: a free one.")
+def controller(host: str | None, port: int | None) -> None:
+    """Run the controller: API and pages. Any number may run."""
+    from crossfade.server import settings
+    from crossfade.server.serve import serve
+
+    given: dict[str, Any] = {"host": host, "port": port}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    serve(settings.load(**chosen), listening=lambda address: click.echo(f"The controller listens on {address}"))
+
+
+@click.command()
+def scheduler() -> None:
+    """Run the scheduler: evaluates rollouts. Any number may run; there is no leader."""
+    from crossfade.server import settings
+    from crossfade.server.scheduler import main
+
+    main(settings.load())
+
+
+@click.command()
+@click.option("--host", help="Address to listen on. Default: CROSSFADE_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: CROSSFADE_PORT, else 8321.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False),
+    envvar="CROSSFADE_DATA",
+    default=".crossfade/data",
+    show_default=True,
+    help="Folder for the embedded Postgres, the secret and the first admin token.",
+)
+def up(host: str | None, port: int | None, data: str) -> None:
+    """Run it all: Postgres (DATABASE_URL if set), migrations, controller and scheduler, supervised."""
+    from crossfade.cli.up import run_up
+
+    run_up(host, port, data)
+
+
+@click.command(context_settings=_PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> int:
+    """Run the local Bedrock. `crossfade sandbox --help` has its options. Needs crossfade[demo]."""
+    from crossfade.sandbox.__main__ import main
+
+    return main(list(arguments))
+
+
+@click.command(context_settings=_PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> int:
+    """Watch a candidate earn its promotion, or lose it. `crossfade demo --help` has its options."""
+    from crossfade.demo.main import main
+
+    return main(list(arguments))
+
+
+COMMANDS = (migrate, controller, scheduler, up, sandbox, demo)

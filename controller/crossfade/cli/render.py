@@ -1,0 +1,131 @@
+"""How a rollout looks on a terminal: a tree of route, variants, steps and checks, in the style of Argo Rollouts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+_PHASES = {
+    "pending": ("○", "dim"),
+    "progressing": ("◌", "cyan"),
+    "paused": ("‖", "yellow"),
+    "promoted": ("✔", "green"),
+    "rolled_back": ("✖", "red"),
+    "aborted": ("✖", "red"),
+    "superseded": ("✔", "dim"),
+}
+_STATES = {"done": ("✔", "green"), "current": ("◌", "cyan"), "to_come": ("·", "dim")}
+_RULINGS = {
+    "passed": ("✔", "green"),
+    "failed": ("✖", "red"),
+    "inconclusive": ("◌", "cyan"),
+    "no_data": ("?", "dim"),
+}
+
+
+def status(rollout: dict[str, Any], *, trouble: str = "") -> RenderableType:
+    """The whole of a rollout; `trouble` says why it may be out of date."""
+    head = Table(show_header=False, box=None, pad_edge=False)
+    head.add_row("Route:", Text(rollout["route"]))
+    head.add_row("Rollout:", f"{rollout['id']}, version {rollout['version']}")
+    head.add_row("Phase:", marked(rollout["phase"], _PHASES))
+    head.add_row("Step:", f"{rollout['step'] + 1} of {len(rollout['steps'])}")
+    head.add_row("Weight:", _weights(rollout))
+    head.add_row("Verdict:", Text(rollout["sentence"]))
+    if trouble:
+        head.add_row("Now:", Text(trouble, style="yellow"))
+    return Group(head, Text(), _tree(rollout))
+
+
+def line(rollout: dict[str, Any]) -> Text:
+    """A rollout in one line."""
+    return Text.assemble(f"rollout {rollout['id']} ", marked(rollout["phase"], _PHASES), f"  {rollout['sentence']}")
+
+
+def registered(made: dict[str, Any]) -> RenderableType:
+    """A rollout just registered: what was looked up, what to expect."""
+    lines: list[RenderableType] = [Text(f"Registered rollout {made['id']} on {made['route']}."), line(made)]
+    for lookup in made["lookups"]:
+        found = {"yes": "found", "no": "does not exist", "unknown": "could not be looked up"}[lookup["found"]]
+        detail = f" ({lookup['detail']})" if lookup.get("detail") else ""
+        lines.append(Text(f"  {lookup['model_id']} in {lookup['region']}: {found}{detail}"))
+    lines.append(Text(made["expect"]["text"]))
+    return Group(*lines)
+
+
+def rollouts_table(rollouts: list[dict[str, Any]]) -> RenderableType:
+    if not rollouts:
+        return Text("No rollout is there; `crossfade register` makes one.")
+    table = Table("id", "route", "green", "phase", "step", "weight", "verdict", box=None, pad_edge=False)
+    for item in rollouts:
+        table.add_row(
+            str(item["id"]),
+            Text(item["route"]),
+            Text(item["green"]),
+            marked(item["phase"], _PHASES),
+            f"{item['step'] + 1}/{item['steps']}",
+            f"{item['weight']:g} %",
+            Text(item["sentence"]),
+        )
+    return table
+
+
+def journal_table(entries: list[dict[str, Any]]) -> RenderableType:
+    table = Table("time", "who", "what", "why", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(
+            str(entry["at"])[:19].replace("T", " "),
+            Text(str(entry["actor"])),
+            Text(entry["act"]),
+            Text(entry["sentence"] or entry["reason"]),
+        )
+    return table
+
+
+def marked(word: str, marks: dict[str, tuple[str, str]]) -> Text:
+    """A word with its sign: never told by colour alone."""
+    sign, style = marks.get(word, ("·", ""))
+    return Text(f"{sign} {word.replace('_', ' ')}", style=style)
+
+
+def _tree(rollout: dict[str, Any]) -> Tree:
+    tree = Tree(Text(f"route {rollout['route']}", style="bold"), guide_style="dim")
+    variants = tree.add("variants")
+    for variant in ("blue", "green"):
+        share = rollout["weight"] if variant == "green" else 100 - rollout["weight"]
+        row = Text.assemble((f"{variant:6}", variant), f"{rollout[variant]}  {share:g} %")
+        calls = rollout[f"{variant}_calls"]
+        row.append(f"  {calls['calls']:,} calls", style="dim")
+        trouble = {name: calls[name] for name in ("errors", "busy", "retries", "failovers") if calls[name]}
+        row.append("".join(f", {count:,} {name}" for name, count in trouble.items()), style="dim")
+        variants.add(row)
+    steps = tree.add("steps")
+    for step in rollout["steps"]:
+        sign, style = _STATES.get(step["state"], ("·", ""))
+        row = Text(f"{sign} {step['weight']:g} %", style=style)
+        if step["state"] == "current" and step.get("left_seconds"):
+            row.append(f"  {step['left_seconds']:.0f} s of bake time left")
+        if step["approve"]:
+            row.append("  a person opens its gate", style="dim")
+        steps.add(row)
+    checks = tree.add("checks")
+    for tile in rollout["tiles"]:
+        checks.add(_check(tile))
+    return tree
+
+
+def _check(tile: dict[str, Any]) -> Text:
+    sign, style = _RULINGS.get(tile["ruling"], ("·", ""))
+    name = str(tile["metric"]).removeprefix("score.").replace("_", " ")
+    return Text.assemble(
+        (f"{sign} {name}: {str(tile['ruling']).replace('_', ' ')}", style), f"  {tile.get('sentence') or ''}"
+    )
+
+
+def _weights(rollout: dict[str, Any]) -> str:
+    seen = rollout["observed_weight"]
+    return f"{rollout['weight']:g} % of calls to green" + (f", observed {seen:.1f} %" if seen is not None else "")

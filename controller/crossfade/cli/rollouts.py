@@ -1,0 +1,201 @@
+"""Rollouts: register, list, status, journal, and the verbs that move one."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import click
+from rich.live import Live
+from rich.text import Text
+
+from crossfade.cli import render
+from crossfade.cli.client import Client, Refused, segment
+from crossfade.cli.codes import Code
+from crossfade.cli.document import read_document
+from crossfade.cli.options import Output, on_controller
+from crossfade.errors import Unavailable
+
+_LIVE = ("pending", "progressing", "paused")
+_SERVING = ("promoted", "superseded")
+
+
+@click.command()
+@click.argument("route")
+@click.option("--green", metavar="MODEL", help="The candidate, a declared Model.")
+@click.option("-f", "--file", help="The plan in TOML or JSON; `green` and `reason` may stand in it too.")
+@click.option("--steps", metavar="W,W,...", help="Green's weights in percent, such as 1,5,25,50.")
+@click.option("--bake", type=float, metavar="SECONDS", help="The shortest stay at each of --steps.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, score.accuracy=1; in points."
+)
+@click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
+@click.option("--reason", default="", help="Why, for the journal.")
+@click.option("--pending", is_flag=True, help="Register without starting; `crossfade start` starts it.")
+@on_controller
+def register(
+    client: Client,
+    output: Output,
+    route: str,
+    green: str | None,
+    file: str | None,
+    steps: str | None,
+    bake: float | None,
+    checks: tuple[str, ...],
+    maturity: float | None,
+    reason: str,
+    pending: bool,
+) -> None:
+    """Register a candidate for ROUTE and start its rollout."""
+    plan = read_document(file) if file else {}
+    green = green or plan.pop("green", None)
+    reason = reason or plan.pop("reason", "")
+    plan.pop("green", None)
+    plan.pop("reason", None)
+    if not green:
+        raise click.UsageError("no candidate: give --green MODEL, or `green` in the file")
+    if steps is not None:
+        plan["steps"] = [{"weight": w} | ({} if bake is None else {"bake": bake}) for w in _numbers(steps)]
+    elif bake is not None:
+        raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
+    if checks:
+        plan["checks"] = [_check(text, maturity) for text in checks]
+    body = {"green": green, "plan": plan, "start": not pending, "reason": reason}
+    made = client.post(f"/v1/routes/{segment(route)}/rollouts", body)
+    output.show(made, lambda: render.registered(made))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 1,5,25,50", param_hint="--steps") from None
+
+
+def _check(text: str, maturity: float | None) -> dict[str, Any]:
+    metric, _, margin = text.partition("=")
+    try:
+        check: dict[str, Any] = {"metric": metric, "margin": float(margin)}
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not METRIC=MARGIN such as score.accuracy=1", param_hint="--check"
+        ) from None
+    return check if maturity is None else check | {"maturity": maturity}
+
+
+@click.command("list")
+@click.option("--route", help="Only of this route.")
+@click.option("--phase", help="Only in this phase.")
+@on_controller
+def list_rollouts(client: Client, output: Output, route: str | None, phase: str | None) -> None:
+    """All rollouts, the newest first."""
+    found = client.get("/v1/rollouts", route=route, phase=phase)
+    output.show(found, lambda: render.rollouts_table(_rollouts(found)))
+
+
+@click.command()
+@click.argument("rollout", metavar="ROLLOUT|ROUTE")
+@click.option("-w", "--watch", is_flag=True, help="Keep it on the screen until the rollout ends.")
+@click.option("--every", type=float, default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option("--exit-code", is_flag=True, help="Exit 0 if promoted, 10 while live, 11 if rolled back or aborted.")
+@on_controller
+def status(client: Client, output: Output, rollout: str, watch: bool, every: float, exit_code: bool) -> int:
+    """Where a rollout stands: route, variants, steps, checks. ROUTE means its latest rollout."""
+    number = _find(client, rollout)
+    seen = _watch(client, output, number, every) if watch else client.get(f"/v1/rollouts/{number}")
+    if not watch:
+        output.show(seen, lambda: render.status(seen))
+    if not exit_code or seen["phase"] in _SERVING:
+        return Code.OK
+    return Code.LIVE if seen["phase"] in _LIVE else Code.NOT_PROMOTED
+
+
+def _watch(client: Client, output: Output, number: int, every: float) -> dict[str, Any]:
+    """Shows the rollout until it has ended. On a terminal redrawn in place; else, and as JSON, whenever it changes."""
+    last: dict[str, Any] = {}
+    said = ""
+    live = Live(console=output.console, auto_refresh=False) if output.console.is_terminal and not output.json else None
+    with live or nullcontext():
+        while True:
+            trouble = ""
+            try:
+                last = client.get(f"/v1/rollouts/{number}")
+            except Unavailable as error:
+                if not last:
+                    raise
+                trouble = str(error)
+            if live:
+                live.update(render.status(last, trouble=trouble), refresh=True)
+            else:
+                now = trouble or f"{last['phase']} {last['sentence']}"
+                if now != said:
+                    said = now
+                    output.show(last, lambda: Text(trouble) if trouble else render.line(last))  # noqa: B023
+            if last["phase"] not in _LIVE:
+                return last
+            time.sleep(every)
+
+
+@click.command()
+@click.argument("rollout", metavar="ROLLOUT|ROUTE")
+@click.option("--csv", is_flag=True, help="Print CSV.")
+@on_controller
+def journal(client: Client, output: Output, rollout: str, csv: bool) -> None:
+    """Every decision on a rollout and every act of a person, with reasons."""
+    number = _find(client, rollout)
+    if csv:
+        click.echo(client.get(f"/v1/rollouts/{number}/journal", format="csv"), nl=False)
+        return
+    found = client.get(f"/v1/rollouts/{number}/journal")
+    output.show(found, lambda: render.journal_table(found["journal"]))
+
+
+def _verb(name: str, summary: str) -> click.Command:
+    @click.command(name, help=summary)
+    @click.argument("rollout", metavar="ROLLOUT|ROUTE")
+    @click.option("--reason", required=True, help="Why, for the journal.")
+    @click.option("--version", type=int, help="Refuse if the rollout has changed since this version.")
+    @on_controller
+    def command(client: Client, output: Output, rollout: str, reason: str, version: int | None) -> None:
+        number = _find(client, rollout)
+        body = {"reason": reason} | ({} if version is None else {"version": version})
+        moved = client.post(f"/v1/rollouts/{number}/{name}", body)
+        output.show(moved, lambda: render.line(moved))
+
+    return command
+
+
+def _find(client: Client, text: str) -> int:
+    """The number of a rollout, given as such or as its route, whose latest it then is."""
+    if text.isdecimal():
+        return int(text)
+    client.get(f"/v1/routes/{segment(text)}")  # says so if there is no such route
+    found = _rollouts(client.get("/v1/rollouts", route=text))
+    if not found:
+        raise Refused(404, [f"route {text!r} has no rollout yet; `crossfade register` makes one"])
+    return max(int(item["id"]) for item in found)
+
+
+def _rollouts(found: Any) -> list[dict[str, Any]]:
+    rollouts: list[dict[str, Any]] = found["rollouts"]
+    return rollouts
+
+
+_SUMMARIES = {
+    "start": "Start a pending rollout.",
+    "pause": "Keep green's weight where it is until a person resumes. A breach still rolls back.",
+    "resume": "Let a paused rollout go on.",
+    "advance": "Go to the next step now, whatever the checks say so far.",
+    "promote": "Make green's Model the route's blue now, whatever the checks say so far.",
+    "abort": "End the rollout; blue serves everything again.",
+    "undo": "Take a promotion back: the route's blue is again what it was.",
+}
+
+COMMANDS: tuple[click.Command, ...] = (
+    register,
+    list_rollouts,
+    status,
+    journal,
+    *(_verb(name, summary) for name, summary in _SUMMARIES.items()),
+)
