@@ -1,0 +1,215 @@
+"""Tile: one check as its tile shows it, and the drawing of its interval against zero and the margin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crossfade.core.sentence import metric_name, percent, points
+
+SEEN_OVERDISPERSION = 1.5
+ROOM = 0.12
+"""Share of the drawing left free beyond its outermost mark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A line at `x` (percent of the width) with its words, and on which side of it they stand."""
+
+    x: float
+    words: str
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """The difference on a line: positions are percent of the width, from better (left) to worse (right).
+
+    `start` and `end` bound the interval; an end that is unknown or beyond the drawing runs off its edge and is
+    `open`. `described` says the same to those who cannot see it.
+    """
+
+    zero: Mark
+    gate: Mark
+    margin: Mark | None
+    start: float | None
+    end: float | None
+    open_start: bool
+    open_end: bool
+    point: float | None
+    described: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """Evidence against what is needed: `filled` is percent of the way, on the log scale."""
+
+    words: str
+    of: str
+    filled: float
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """Everything one tile shows, in words; nothing is decided here."""
+
+    metric: str
+    name: str
+    ruling: str
+    meaning: str
+    sentence: str
+    blue: str
+    blue_n: str
+    green: str
+    green_n: str
+    difference: str
+    interval: str
+    drawing: Drawing | None
+    meters: tuple[Meter, ...]
+    notes: tuple[str, ...]
+
+
+def tile(figures: Mapping[str, Any]) -> Tile:
+    """Of `server.figures.verdict_figures`."""
+    gate = points(figures["gate_margin"])
+    fall = "a fall" if figures["is_score"] else "a rise"
+    return Tile(
+        metric=figures["metric"],
+        name=metric_name(figures["metric"]),
+        ruling=figures["ruling"],
+        meaning=_meaning(figures, gate),
+        sentence=figures["sentence"],
+        blue=_value(figures, "blue"),
+        blue_n=_count(figures, "blue"),
+        green=_value(figures, "green"),
+        green_n=_count(figures, "green"),
+        difference=_difference(figures["estimate"]),
+        interval=_interval(figures["lower"], figures["upper"]),
+        drawing=_drawing(figures),
+        meters=(
+            _meter(f"{fall} by {gate} ruled out", figures["log_e_gate"], figures["log_e_gate_needed"], "good"),
+            _meter("green is worse", figures["log_e_worse"], figures["log_e_worse_needed"], "bad"),
+        ),
+        notes=tuple(_notes(figures)),
+    )
+
+
+def odds(log_e: float) -> str:
+    """Evidence as odds: "3 to 1", "10^8 to 1"."""
+    if log_e > math.log(1e6):
+        return f"10^{log_e / math.log(10):.0f} to 1"
+    ratio = math.exp(max(log_e, -20))
+    return f"{ratio:,.0f} to 1" if ratio >= 9.95 else f"{ratio:.1f} to 1" if ratio >= 0.05 else "0 to 1"
+
+
+def _meaning(figures: Mapping[str, Any], gate: str) -> str:
+    match figures["ruling"]:
+        case "passed":
+            return f"shown to be within {gate}"
+        case "failed":
+            return "shown to be worse than blue"
+        case "inconclusive":
+            return f"neither shown worse, nor shown within {gate}"
+        case _:
+            return "nothing to compare yet"
+
+
+def _value(figures: Mapping[str, Any], variant: str) -> str:
+    mean = figures[variant]["mean"]
+    if mean is None:
+        return "–"
+    return percent(1 - mean if figures["is_score"] else mean)
+
+
+def _count(figures: Mapping[str, Any], variant: str) -> str:
+    summary = figures[variant]
+    if figures["is_score"]:
+        return f"{summary['n']:,} scored"
+    return f"{round(summary['s']):,} of {summary['n']:,} calls"
+
+
+def _difference(estimate: float | None) -> str:
+    if estimate is None:
+        return "No difference can be given yet"
+    if abs(estimate) < 5e-5:
+        return "No difference"
+    return f"Green is {'worse' if estimate > 0 else 'better'} by {points(estimate)}"
+
+
+def _interval(lower: float | None, upper: float | None) -> str:
+    if lower is None and upper is None:
+        return "no interval yet"
+    if lower is None:
+        return f"at most {_signed(upper or 0.0)}"
+    if upper is None:
+        return f"at least {_signed(lower)}"
+    return f"between {_signed(lower)} and {_signed(upper)}"
+
+
+def _signed(difference: float) -> str:
+    """A difference on the scale of the drawing: plus is worse."""
+    if abs(difference) < 5e-5:
+        return "0"
+    return f"{points(difference).split()[0]} {'worse' if difference > 0 else 'better'}"
+
+
+def _meter(words: str, log_e: float, needed: float, tone: str) -> Meter:
+    share = log_e / needed if needed > 0 else 1.0
+    return Meter(words=words, of=f"{odds(log_e)}, of {odds(needed)}", filled=100 * min(1.0, max(0.0, share)), tone=tone)
+
+
+def _notes(figures: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if figures["ruling"] == "inconclusive":
+        needed = figures["calls_needed"]
+        notes.append(
+            f"About {needed:,} more {'scored ' if figures['is_score'] else ''}calls until the gate should open."
+            if needed is not None
+            else "The drift is against passing, so no number of calls can be given."
+        )
+    margin = points(figures["margin"] / 100)
+    breach = {"roll_back": "rolls back", "pause": "pauses", "tell": "is told"}.get(figures["on_breach"], "")
+    notes.append(f"Margin {margin}; a breach {breach}{'' if figures['gating'] else '; does not gate'}.")
+    phi = figures["overdispersion"] or 1.0
+    if phi > SEEN_OVERDISPERSION:
+        notes.append(
+            f"Calls are correlated (overdispersion {phi:.1f}): the evidence is tempered, and the guarantee approximate."
+        )
+    return notes
+
+
+def _drawing(figures: Mapping[str, Any]) -> Drawing | None:
+    estimate, lower, upper = (figures[name] for name in ("estimate", "lower", "upper"))
+    if estimate is None and lower is None and upper is None:
+        return None
+    gate, margin = figures["gate_margin"], figures["margin"] / 100
+    # The first minutes' intervals are huge; past this reach they run off the edge instead of squeezing the rest.
+    reach = max(2.5 * gate, 1.6 * abs(estimate or 0.0))
+    left = max(-reach, min(-0.6 * gate, *(value for value in (estimate, lower) if value is not None)))
+    right = min(reach, max(1.25 * gate, *(value for value in (estimate, upper) if value is not None)))
+    width = right - left
+    left, right = left - ROOM * width / 2, right + ROOM * width / 2
+
+    def place(value: float) -> float:
+        return float(round(100 * (value - left) / (right - left), 2))
+
+    open_start = lower is None or lower < left
+    open_end = upper is None or upper > right
+    at_gate = place(gate)
+    show_margin = abs(at_gate - place(margin)) > 3 and place(margin) - place(0) > 3
+    return Drawing(
+        zero=Mark(x=place(0), words="same"),
+        gate=Mark(x=at_gate, words=f"gate: {points(gate)} worse", anchor="end" if at_gate > 55 else "start"),
+        margin=Mark(x=place(margin), words="") if show_margin else None,
+        start=None if lower is None and upper is None else 0.0 if lower is None or open_start else place(lower),
+        end=None if lower is None and upper is None else 100.0 if upper is None or open_end else place(upper),
+        open_start=open_start,
+        open_end=open_end,
+        point=None if estimate is None else min(100.0, max(0.0, place(estimate))),
+        described=(
+            f"{_difference(estimate)}; {_interval(lower, upper)}; the gate asks for at most {points(gate)} worse"
+        ),
+    )

@@ -1,0 +1,207 @@
+"""Traffic: what became of both variants' calls, side by side: outcomes, durations, cost, and the split itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crossfade.core.outcome import Outcome
+from crossfade.server.pages.words import dollars, millis, share
+from crossfade.server.views.rollout import RolloutView, VariantView
+
+LEAST_WIDTH = 0.7
+"""Percent of a strip that even one call gets, so that it can be seen."""
+DAY = 86_400
+
+KINDS: dict[Outcome, str] = {
+    Outcome.OK: "ok",
+    Outcome.THROTTLED: "quota",
+    Outcome.QUOTA: "quota",
+    Outcome.UNAVAILABLE: "place",
+    Outcome.OUTAGE: "place",
+    Outcome.TIMED_OUT: "place",
+    Outcome.NOT_READY: "place",
+    Outcome.MODEL_ERROR: "arm",
+    Outcome.TRUNCATED: "arm",
+    Outcome.MALFORMED: "arm",
+    Outcome.INCOMPATIBLE: "arm",
+    Outcome.MISCONFIGURED: "config",
+    Outcome.DENIED: "config",
+    Outcome.CREDENTIALS: "caller",
+    Outcome.REJECTED: "caller",
+    Outcome.ABANDONED: "other",
+    Outcome.UNKNOWN: "other",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of a strip, from `x` over `width`, in percent."""
+
+    outcome: str
+    kind: str
+    x: float
+    width: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """One variant's calls by outcome."""
+
+    variant: str
+    calls: int
+    pieces: tuple[Piece, ...]
+    described: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table that compares: its words, both values, and the kind of outcome it is, if any."""
+
+    words: str
+    blue: str
+    green: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantile:
+    """One duration of both variants, and where their marks stand on a log line, in percent."""
+
+    words: str
+    blue: str
+    green: str
+    blue_x: float | None
+    green_x: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Green's share of the step's calls against what was wanted; `low` and `high` are what chance alone gives."""
+
+    wanted: float
+    seen: float | None
+    calls: int
+    green_calls: int
+    low: float
+    high: float
+
+
+def strip(view: VariantView) -> Strip:
+    counted = [(outcome, view.outcomes[outcome]) for outcome in KINDS if view.outcomes.get(outcome)]
+    total = sum(count for _, count in counted)
+    widths = [max(LEAST_WIDTH, 100 * count / total) for _, count in counted]
+    shrink = 100 / sum(widths) if widths else 1.0
+    pieces: list[Piece] = []
+    x = 0.0
+    for (outcome, count), width in zip(counted, widths, strict=True):
+        words = f"{_words(outcome)}: {count:,} ({share(100 * count / total, 2)})"
+        pieces.append(Piece(outcome=outcome, kind=KINDS[outcome], x=x, width=round(width * shrink, 3), words=words))
+        x = round(x + width * shrink, 3)
+    described = "; ".join(piece.words for piece in pieces) or "no calls yet"
+    return Strip(variant=view.variant, calls=view.calls, pieces=tuple(pieces), described=described)
+
+
+def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
+    """Every outcome that happened, then what was done about trouble on the way to one."""
+    seen = [outcome for outcome in KINDS if blue.outcomes.get(outcome) or green.outcomes.get(outcome)]
+    lines = [
+        Line(
+            words=_words(outcome),
+            kind=KINDS[outcome],
+            blue=_part(blue.outcomes.get(outcome, 0), blue.calls),
+            green=_part(green.outcomes.get(outcome, 0), green.calls),
+        )
+        for outcome in seen
+    ]
+    for words, name in (
+        ("retried attempts", "retries"),
+        ("failed over", "failovers"),
+        ("busy answers", "busy"),
+        ("raised to the caller", "raised"),
+    ):
+        lines.append(
+            Line(
+                words=words, blue=_part(getattr(blue, name), blue.calls), green=_part(getattr(green, name), green.calls)
+            )
+        )
+    return lines
+
+
+def quantiles(blue: VariantView, green: VariantView) -> list[Quantile]:
+    """Whole calls, then first tokens; the line spans all of them."""
+    pairs = [
+        (f"{name}, {quantile}", getattr(blue, field).get(quantile), getattr(green, field).get(quantile))
+        for name, field in (("whole call", "latency"), ("first token", "first_token"))
+        for quantile in ("p50", "p90", "p99")
+    ]
+    known = [math.log(value) for _, *values in pairs for value in values if value]
+    if not known:
+        return []
+    low, high = min(known), max(known)
+    reach = max(high - low, math.log(1.5))
+
+    def place(value: float | None) -> float | None:
+        return None if not value else round(4 + 92 * (math.log(value) - low) / reach, 2)
+
+    return [
+        Quantile(words=words, blue=millis(b), green=millis(g), blue_x=place(b), green_x=place(g))
+        for words, b, g in pairs
+        if b is not None or g is not None
+    ]
+
+
+def cost_lines(view: RolloutView) -> list[Line]:
+    """A call, a call that was answered, and a day with every call on one variant."""
+    lines = []
+    for words, value in (
+        ("a call", lambda v: v.cost_per_call),
+        ("a successful call", _a_success),
+        ("a day, at today's traffic", lambda v: _a_day(v, view.traffic)),
+    ):
+        blue, green = value(view.blue_calls), value(view.green_calls)
+        if blue is not None or green is not None:
+            lines.append(Line(words=words, blue=dollars(blue), green=dollars(green)))
+    tokens = [(v.tokens_in / v.calls, v.tokens_out / v.calls) if v.calls else None for v in _both(view)]
+    if any(t and sum(t) for t in tokens):
+        said = [f"{t[0]:,.0f} in, {t[1]:,.0f} out" if t else "–" for t in tokens]
+        lines.append(Line(words="tokens a call", blue=said[0], green=said[1]))
+    return lines
+
+
+def split(view: RolloutView) -> Split:
+    wanted = view.weight / 100
+    spread = 1.96 * math.sqrt(wanted * (1 - wanted) / view.step_calls) if view.step_calls else 0.0
+    return Split(
+        wanted=view.weight,
+        seen=view.observed_weight,
+        calls=view.step_calls,
+        green_calls=view.step_green_calls,
+        low=max(0.0, 100 * (wanted - spread)),
+        high=min(100.0, 100 * (wanted + spread)),
+    )
+
+
+def _a_success(view: VariantView) -> float | None:
+    good = view.outcomes.get(Outcome.OK, 0) - view.busy
+    return view.cost_sum / good if good > 0 and view.cost_per_call is not None else None
+
+
+def _a_day(view: VariantView, traffic: float) -> float | None:
+    return view.cost_per_call * traffic * DAY if view.cost_per_call is not None and traffic else None
+
+
+def _both(view: RolloutView) -> Iterable[VariantView]:
+    return view.blue_calls, view.green_calls
+
+
+def _part(count: int, calls: int) -> str:
+    if not count:
+        return "0"
+    return f"{count:,} ({share(100 * count / calls, 2)})" if calls else f"{count:,}"
+
+
+def _words(outcome: Outcome) -> str:
+    return outcome.replace("_", " ")

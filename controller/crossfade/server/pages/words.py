@@ -1,0 +1,127 @@
+"""Words: how values are said on the pages. Template filters, no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from crossfade.core.sentence import duration, metric_name
+
+PHASES = {
+    "pending": ("Pending", "calm"),
+    "progressing": ("Progressing", "live"),
+    "paused": ("Paused", "warn"),
+    "promoted": ("Promoted", "good"),
+    "rolled_back": ("Rolled back", "bad"),
+    "aborted": ("Aborted", "calm"),
+    "superseded": ("Superseded", "calm"),
+}
+RULINGS = {
+    "passed": ("Passed", "good"),
+    "failed": ("Failed", "bad"),
+    "inconclusive": ("Not decided yet", "calm"),
+    "no_data": ("No data yet", "calm"),
+}
+ACTS = {
+    "hold": "Hold",
+    "advance": "Advance",
+    "promote": "Promote",
+    "roll_back": "Roll back",
+    "pause": "Pause",
+    "register": "Register",
+    "start": "Start",
+    "resume": "Resume",
+    "abort": "Abort",
+    "undo": "Undo",
+    "supersede": "Supersede",
+}
+
+
+def phase(name: str) -> tuple[str, str]:
+    """The word and the tone of a phase."""
+    return PHASES.get(name, (name, "calm"))
+
+
+def ruling(name: str) -> tuple[str, str]:
+    """The word and the tone of a ruling."""
+    return RULINGS.get(name, (name, "calm"))
+
+
+def act(name: str) -> str:
+    return ACTS.get(name, name.replace("_", " ").capitalize())
+
+
+def iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(seconds: float | None) -> str:
+    """A duration in words, a dash without one."""
+    return "–" if seconds is None else duration(seconds) if seconds > 0 else "0 s"
+
+
+def share(percent: float | None, digits: int = 1) -> str:
+    """A share that is already in percent: "25 %", "24.6 %"."""
+    if percent is None:
+        return "–"
+    text = f"{percent:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def count(number: float | None) -> str:
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def millis(seconds: float | None) -> str:
+    """A latency: "84 ms", "1.32 s"."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.1f} ms" if seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def dollars(amount: float | None) -> str:
+    """Money with three significant digits: calls cost fractions of a cent."""
+    if amount is None:
+        return "–"
+    if amount == 0:
+        return "$0"
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(2, 3 - _magnitude(amount))}f}"
+
+
+def _magnitude(amount: float) -> int:
+    """The power of ten above the first digit that is not 0: 0 for 0.5, -2 for 0.005."""
+    power = 0
+    while amount < 0.1 and power > -9:
+        amount *= 10
+        power -= 1
+    return power
+
+
+def twice(text: str) -> tuple[str, str]:
+    """A name as an option of a list: its value and its words."""
+    return text, text
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "phase": phase,
+    "ruling": ruling,
+    "act": act,
+    "iso": iso,
+    "stamp": stamp,
+    "span": span,
+    "share": share,
+    "count": count,
+    "millis": millis,
+    "dollars": dollars,
+    "metric": metric_name,
+    "twice": twice,
+}
