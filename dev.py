@@ -30,8 +30,8 @@ python3 dev.py COMMAND [ARGUMENT...]      Crossfade from this checkout
 
   demo    Postgres, controller, scheduler, a local Bedrock and two services, all
           real processes; watch a candidate earn its promotion, or lose it.
-          [--scenario better|worse|broken|throttled|outage|same] [--headless]
-          [--seed N] [--report FILE] [--port N]
+          [--scenario better|worse|broken|throttled|outage|same]
+          [--headless] [--seed N] [--report FILE] [--port N]
   up      controller, scheduler and Postgres for real use (DATABASE_URL if set)
   test    pytest, page tests in Chromium included (found, or installed if it may)
           [--full] adds the tests marked slow; all else is handed to pytest
@@ -110,22 +110,30 @@ def make_venv() -> None:
             f"{sys.executable} has no ensurepip to make .venv with: install it (apt-get install python3-venv)"
         )
     began = time.monotonic()
-    # A stamp of the same Python and place: only packages differ, which pip brings up in place. Any other venv, or a
-    # half-made one, is made anew.
-    if not (PYTHON.exists() and STAMP.exists() and STAMP.read_text().split("\n")[:-3] == stamp().split("\n")[:-3]):
+    *base, lock, _project = stamp().splitlines()
+    *old_base, old_lock, _ = STAMP.read_text().splitlines() if PYTHON.exists() and STAMP.exists() else ("", "")
+    # The same Python at the same place: only what differs is brought up. Anything else, half-made or copied from
+    # elsewhere, is made anew.
+    if old_base != base:
         say("making .venv")
-        if VENV.exists():
-            shutil.rmtree(VENV)
-        base = getattr(sys, "_base_executable", sys.executable)
-        made = subprocess.run([base, "-m", "venv", VENV], capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise Trouble(f"cannot make {VENV}: {last_line(made.stdout + made.stderr)}")
+        create_venv()
+        old_lock = ""
     STAMP.unlink(missing_ok=True)
     PIP_LOG.unlink(missing_ok=True)
-    pip("packages", "--no-deps", "--require-hashes", "-r", str(LOCK_FILE))
+    if old_lock != lock:
+        pip("packages", "--no-deps", "--require-hashes", "-r", str(LOCK_FILE))
     pip("crossfade", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
     STAMP.write_text(stamp())
     say(f"made .venv in {time.monotonic() - began:.0f} s")
+
+
+def create_venv() -> None:
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    python = getattr(sys, "_base_executable", sys.executable)  # ours may be the one just removed
+    made = subprocess.run([python, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise Trouble(f"cannot make {VENV}: {last_line(made.stdout + made.stderr)}")
 
 
 def pip(what: str, *arguments: str) -> None:
@@ -258,7 +266,8 @@ def attempt(command: list[str | Path], *, seconds: float) -> None:
                 raise
             said = f"no answer within {seconds:.0f} s"
     if process.returncode != 0:
-        say(f"  {' '.join(map(str, command[:4]))} failed: {last_line(said)}")
+        said = next((line for line in said.splitlines() if re.match(r"E:|Error:|.*Error", line)), last_line(said))
+        say(f"  {' '.join(map(str, command[:4]))} failed: {said.strip()}")
 
 
 # Commands
@@ -280,7 +289,7 @@ def test(arguments: list[str]) -> int:
     code = run("-m", "pytest", *selection, *(argument for argument in arguments if argument != "--full"))
     if code == 5:
         say("no test matches")
-    return {0: 0, 2: 130 if interrupted else 1, 4: 2}.get(code, 1)
+    return {0: 0, 4: 2}.get(code, 1)
 
 
 def check(arguments: list[str]) -> int:
@@ -302,22 +311,23 @@ def become(*arguments: str) -> NoReturn:
     os.execve(PYTHON, [str(PYTHON), "-P", *arguments], environment())  # noqa: S606
 
 
-interrupted = False
-
-
 def run(*arguments: str) -> int:
-    """Runs the venv's Python in the checkout and waits for it, whatever signal we get meanwhile."""
-    global interrupted
+    """Runs the venv's Python in the checkout and waits until it has ended, whatever signal we get meanwhile."""
+    told: list[int] = []
+
+    def pass_on(signum: int, _frame: object) -> None:
+        told.append(signum)
+        if signum == signal.SIGTERM:  # Ctrl-C the terminal tells the child as well
+            process.terminate()
+
     process = subprocess.Popen([PYTHON, *arguments], cwd=ROOT, env=environment())
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    try:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # the terminal told the child as well
-                interrupted = True
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, signal.SIGTERM)}
+    code = process.wait()
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+    if told:
+        sys.exit(128 + told[0])
+    return code
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,175 @@
+"""dev.py: what it says, what it needs, how it gives up. A stand-in for .venv keeps these tests short."""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEV = CHECKOUT / "dev.py"
+
+
+def dev(*arguments: str, script: Path = DEV, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with dev.py, the lock and the project file, and no .venv."""
+    for name in ("dev.py", "requirements.lock", "pyproject.toml"):
+        shutil.copy(CHECKOUT / name, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def made(checkout: Path) -> Path:
+    """A checkout whose .venv is made: its python is a script that says how it was called."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\necho "VIRTUAL_ENV=$VIRTUAL_ENV"\n')
+    python.chmod(0o755)
+    (checkout / ".venv" / "crossfade.stamp").write_text(runpy.run_path(str(checkout / "dev.py"))["stamp"]())
+    return checkout
+
+
+def test_help_fits_one_screen_and_names_every_command() -> None:
+    done = dev("--help")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert all(f"\n  {command} " in done.stdout for command in runpy.run_path(str(DEV))["COMMANDS"])
+
+
+def test_an_unknown_command_is_one_line_and_exit_code_2() -> None:
+    done = dev("dance")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "dance" in done.stderr
+    assert "demo, up, test, check" in done.stderr
+
+
+def test_only_the_standard_library_is_imported() -> None:
+    tree = ast.parse(DEV.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_an_older_python_can_read_it_and_is_told_what_it_needs() -> None:
+    ast.parse(DEV.read_text(), feature_version=(3, 7))
+    pretend = f"import sys; sys.version_info = (3, 9, 2); exec(open({str(DEV)!r}).read())"
+    done = subprocess.run([sys.executable, "-c", pretend], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "dev.py: needs Python 3.11 or newer and this is 3.9: try python3.12 dev.py\n"
+
+
+def test_a_made_venv_costs_nothing_and_every_argument_is_passed_on(made: Path) -> None:
+    began = time.monotonic()
+    done = dev("demo", "--scenario", "worse", "--seed", "7", script=made / "dev.py")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "-P -m crossfade.demo --scenario worse --seed 7",
+        f"VIRTUAL_ENV={made / '.venv'}",
+    ]
+    assert done.stderr == ""
+    assert time.monotonic() - began < 5
+    assert dev("up", "--port", "0", script=made / "dev.py").stdout.startswith("-P -m crossfade up --port 0\n")
+
+
+def test_slow_tests_are_left_out_unless_asked_for(made: Path) -> None:
+    script = made / "dev.py"
+    browser = made / "chromium"
+    browser.write_text("#!/bin/sh\n")
+    browser.chmod(0o755)
+    path = f"{made}:{os.environ['PATH']}"
+    assert dev("test", "-k", "x", script=script, PATH=path).stdout.startswith("-m pytest -m not slow -k x\n")
+    assert dev("test", "--full", script=script, PATH=path).stdout.startswith("-m pytest\n")
+
+
+def test_check_runs_everything_and_fails_if_one_part_does(made: Path) -> None:
+    python = made / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\ncase "$*" in *mypy*) exit 3;; esac\n')
+    done = dev("check", script=made / "dev.py")
+    assert done.returncode == 1
+    assert "ruff check: ok, ruff format: ok, mypy: failed, import contract: ok" in done.stdout
+
+
+@pytest.mark.parametrize("change", ["requirements.lock", "pyproject.toml"])
+def test_a_venv_made_from_something_else_is_not_taken_for_made(made: Path, change: str) -> None:
+    is_made = runpy.run_path(str(made / "dev.py"))["is_made"]
+    assert is_made()
+    (made / change).write_text((made / change).read_text() + "\n# changed\n")
+    assert not is_made()
+
+
+def test_a_moved_checkout_is_not_taken_for_made(made: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    moved = tmp_path_factory.mktemp("moved") / "checkout"
+    shutil.copytree(made, moved)
+    assert not runpy.run_path(str(moved / "dev.py"))["is_made"]()
+
+
+def test_without_packages_it_gives_up_in_one_line_and_the_half_made_venv_is_no_obstacle(checkout: Path) -> None:
+    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(checkout / "empty"), "PIP_CONFIG_FILE": os.devnull}
+    done = dev("check", script=checkout / "dev.py", **nowhere)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("dev.py: pip could not install packages: ")
+    assert "Traceback" not in done.stderr
+    assert not (checkout / ".venv" / "crossfade.stamp").exists()
+    again = dev("check", script=checkout / "dev.py", **nowhere)
+    assert again.stderr.splitlines()[0] == "dev.py: making .venv"
+
+
+def test_a_second_one_waits_for_the_first_to_make_the_venv(made: Path) -> None:
+    stamp = made / ".venv" / "crossfade.stamp"
+    said = stamp.read_text()
+    stamp.unlink()
+    folder = os.open(made, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with subprocess.Popen(
+        [sys.executable, made / "dev.py", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "waiting for another dev.py" in process.stderr.readline()
+        stamp.write_text(said)
+        os.close(folder)
+        out, _ = process.communicate(timeout=30)
+    assert out.startswith("-P -m crossfade.demo")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_quietly_when_told_to_and_so_does_what_it_runs(made: Path, signum: int, code: int) -> None:
+    (made / ".venv" / "bin" / "python").write_text("#!/bin/sh\necho started\nexec sleep 60\n")
+    with subprocess.Popen(
+        [sys.executable, made / "dev.py", "check"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "-- ruff check\n"
+        assert process.stdout.readline() == "started\n"
+        if signum == signal.SIGINT:
+            os.killpg(process.pid, signum)  # as a terminal does
+        else:
+            process.send_signal(signum)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (code, "")
