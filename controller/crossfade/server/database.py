@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from crossfade.errors import Invalid, Problem, SetupError, Unavailable
+from crossfade.errors import Conflict, Invalid, Problem, SetupError, Unavailable
 
 OLDEST_MAJOR = 15
 _SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
@@ -80,6 +80,10 @@ def begin(engine: Engine, *, snapshot: bool = False) -> Iterator[Connection]:
         raise Unavailable(f"the database does not answer: {one_line(error)}") from error
     except (DataError, psycopg.DataError) as error:
         raise Invalid([Problem("", f"cannot be stored: {one_line(error)}")]) from error
+    except IntegrityError as error:
+        if isinstance(error.orig, psycopg.errors.UniqueViolation):
+            raise Conflict("somebody else has just saved the same: look again, then act") from error
+        raise
     except ProgrammingError as error:
         if isinstance(error.orig, psycopg.errors.UndefinedTable):
             raise Unavailable("the database has no tables of Crossfade: run `crossfade migrate`") from error

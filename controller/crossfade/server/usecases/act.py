@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from crossfade.core.decision import Act, Reason
+from crossfade.core.phase import PERSONS_VERBS, Phase, Verb
+from crossfade.core.plan import Breach
 from crossfade.core.rollout import Rollout
+from crossfade.core.verdict import Ruling
+from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.server.database import begin
+from crossfade.server.store import evaluations, journal, rollouts
+from crossfade.server.store.rollouts import Stored
+from crossfade.server.usecases.moves import save_move
+
+MOST_REASON = 2000
 
 
 def act(
@@ -21,8 +32,89 @@ def act(
 ) -> Rollout:
     """Does `verb` (start, pause, resume, advance, promote, abort, undo) and returns the rollout after it.
 
-    `version` is the one the person saw: an older one is refused, except for abort, which always wins.
+    `version` is the one the person saw: an older one is refused, except for abort, which always wins: it waits for
+    an evaluation that is under way and then acts on what that left.
     Raises `NotFound`; `Invalid` for an unknown verb (`verb`) or an empty reason (`reason`); `Conflict` saying the
     phase or version that is there.
     """
-    raise NotImplementedError
+    known, reason = _check(verb, reason)
+    with begin(engine) as connection:
+        stored = rollouts.find(connection, rollout_id, lock=True)
+        if stored is None:
+            raise NotFound(f"there is no rollout {rollout_id}")
+        before = stored.rollout
+        if version is not None and version != before.version and known is not Verb.ABORT:
+            raise Conflict(
+                f"rollout {rollout_id} is at version {before.version} ({before.phase} at {before.weight:g} %) and you"
+                f" saw version {version}: look again, then act"
+            )
+        return do(connection, stored, known, actor=actor, reason=reason, now=now)
+
+
+def do(connection: Connection, stored: Stored, verb: Verb, *, actor: str, reason: str, now: datetime) -> Rollout:
+    """Moves a rollout that this transaction has locked, saves it and journals it."""
+    before = stored.rollout
+    accepted = _accepted(connection, stored) if verb is Verb.RESUME else ()
+    after = before.moved(verb, now, accepted=accepted)
+    sentence = said(verb, before, after, actor, reason)
+    beside = {"act": None, "reason": None, "sentence": sentence}
+    save_move(connection, stored, after, actor=actor, kind=journal.PERSON, now=now, **beside)
+    journal.append(
+        connection,
+        at=now,
+        subject=f"rollout {after.id}",
+        actor=actor,
+        kind=journal.PERSON,
+        act=verb,
+        reason=reason,
+        sentence=sentence,
+        numbers={"accepted": list(accepted)} if accepted else None,
+        rollout=after,
+        plan_hash=stored.plan_hash,
+    )
+    return after
+
+
+def said(verb: Verb, before: Rollout, after: Rollout, actor: str, reason: str) -> str:
+    """A person's act in words."""
+    weight, route = f"{after.weight:g} %", after.route
+    match verb:
+        case Verb.START:
+            text = f"Started at {weight} by {actor}"
+        case Verb.PAUSE:
+            text = f"Paused at {weight} by {actor}"
+        case Verb.RESUME:
+            text = f"Resumed at {weight} by {actor}"
+        case Verb.ADVANCE:
+            text = f"Advanced from {before.weight:g} % to {weight} by {actor}"
+        case Verb.PROMOTE:
+            text = f"Promoted by {actor}: {after.green} now serves {route}"
+        case Verb.UNDO:
+            text = f"Undone by {actor}: {after.blue} serves {route} again"
+        case _:
+            text = f"Aborted by {actor}: {after.blue} serves {route}"
+    return f"{text}. Reason: {reason}" if reason else f"{text}."
+
+
+def _check(verb: str, reason: str) -> tuple[Verb, str]:
+    problems = []
+    if verb not in PERSONS_VERBS:
+        allowed = ", ".join(PERSONS_VERBS)
+        problems.append(Problem("verb", f"{verb!r} is not something to do to a rollout; allowed: {allowed}"))
+    reason = reason.strip() if isinstance(reason, str) else ""
+    if not reason:
+        problems.append(Problem("reason", "is missing; say why, for whoever reads the journal"))
+    elif len(reason) > MOST_REASON:
+        problems.append(Problem("reason", f"is {len(reason)} characters long; at most {MOST_REASON}"))
+    if problems:
+        raise Invalid(problems)
+    return Verb(verb), reason
+
+
+def _accepted(connection: Connection, stored: Stored) -> tuple[str, ...]:
+    """The failed checks a person accepts by resuming after a pause for a breach."""
+    if stored.rollout.phase is not Phase.PAUSED or (stored.act, stored.reason) != (Act.PAUSE, Reason.CHECK_FAILED):
+        return ()
+    latest = evaluations.latest(connection, stored.rollout.id)
+    verdicts = latest.verdicts if latest else []
+    return tuple(v["metric"] for v in verdicts if v["ruling"] == Ruling.FAILED and v["on_breach"] == Breach.PAUSE)

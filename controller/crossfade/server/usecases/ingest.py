@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+
+from crossfade.core.callid import BadCallId, CallId, read
+from crossfade.core.observation import Batch, read_batch
+from crossfade.core.plan import SCORE_PREFIX
+from crossfade.core.reading import Reader
+from crossfade.errors import Invalid, Problem
+from crossfade.server.database import begin
+from crossfade.server.keys import call_id_key
+from crossfade.server.store import observations, partitions, scores, shims, snapshots
+from crossfade.server.store.scores import Score
 
 RETENTION = timedelta(days=30)
+MOST_SCORES = 5000
+AHEAD = 60
+"""Seconds that clocks may differ."""
+_Result = TypeVar("_Result")
 
 
 def record_batch(engine: Engine, body: object, *, now: datetime, retention: timedelta = RETENTION) -> bool:
@@ -14,7 +30,17 @@ def record_batch(engine: Engine, body: object, *, now: datetime, retention: time
 
     Raises `Invalid` with every problem, such as `rows[3].rollout` for one nobody knows; then nothing is counted.
     """
-    raise NotImplementedError
+    batch = read_batch(body, now=now.timestamp(), oldest=(now - retention).timestamp())
+
+    def record(connection: Connection) -> bool:
+        if not shims.count_batch(connection, batch, now):
+            return False
+        _check_places(connection, batch)
+        observations.append(connection, batch.rows, now)
+        shims.seen(connection, batch, now)
+        return True
+
+    return _with_partitions(engine, record, [row.bucket for row in batch.rows])
 
 
 def record_scores(engine: Engine, body: object, *, now: datetime, secret: str, retention: timedelta = RETENTION) -> int:
@@ -23,4 +49,133 @@ def record_scores(engine: Engine, body: object, *, now: datetime, secret: str, r
     The same (call, metric, grader) again replaces. Raises `Invalid` with every problem, such as `scores[7].value`;
     then nothing is stored.
     """
-    raise NotImplementedError
+    reader = Reader(body)
+    items = reader.sections("scores", least=1, most=MOST_SCORES)
+    reader.close()
+    key = call_id_key(secret)
+    sent = [_read_score(item, key, now, retention) for item in items]
+
+    def record(connection: Connection) -> int:
+        stored = _placed(connection, items, sent)
+        reader.check()
+        scores.put(connection, stored, now)
+        return len(stored)
+
+    return _with_partitions(engine, record, [call.called_at for call, _, _, _ in sent if call])
+
+
+def _with_partitions(
+    engine: Engine, record: Callable[[Connection], _Result], times: list[float] | list[int]
+) -> _Result:
+    """Runs `record` in a transaction; if a day lacks its partition, makes it and runs it once more."""
+    try:
+        with begin(engine) as connection:
+            return record(connection)
+    except Exception as error:
+        if not partitions.is_missing(error):
+            raise
+    with begin(engine) as connection:
+        partitions.create(connection, {partitions.day_of(time) for time in times})
+    with begin(engine) as connection:
+        return record(connection)
+
+
+def _check_places(connection: Connection, batch: Batch) -> None:
+    """Raises `Invalid` naming every row of a route, rollout or step that is not there."""
+    routes = observations.known_routes(connection, [row.route for row in batch.rows])
+    rollouts = observations.known_rollouts(connection, [row.rollout for row in batch.rows if row.rollout])
+    problems = []
+    for position, row in enumerate(batch.rows):
+        if row.route not in routes:
+            problems.append(Problem(f"rows[{position}].route", f"there is no route of number {row.route}"))
+        if row.rollout:
+            problem = _misplaced(rollouts, row.rollout, row.route, row.step)
+            if problem:
+                problems.append(Problem(f"rows[{position}].{problem[0]}", problem[1]))
+    if problems:
+        raise Invalid(problems)
+
+
+def _misplaced(
+    rollouts: Mapping[int, tuple[int, int, dict[str, Any]]], rollout: int, route: int, step: int
+) -> tuple[str, str] | None:
+    """(field, what is wrong) with a rollout, route and step that do not go together."""
+    if rollout not in rollouts:
+        return "rollout", f"there is no rollout {rollout}"
+    own_route, steps, _ = rollouts[rollout]
+    if own_route != route:
+        return "rollout", f"rollout {rollout} belongs to the route of number {own_route}, not {route}"
+    if step >= steps:
+        return "step", f"is {step}, but rollout {rollout} has {steps} steps, counted from 0"
+    return None
+
+
+def _read_score(
+    reader: Reader, key: bytes, now: datetime, retention: timedelta
+) -> tuple[CallId | None, str, float, str]:
+    """(call or None if its id is bad, metric, value, grader)."""
+    text = reader.text("call_id", most=200)
+    metric = reader.text(
+        "metric",
+        pattern=r"[a-z][a-z0-9_]{0,62}",
+        like=f"a name of a-z, 0-9 and _ such as accuracy, without {SCORE_PREFIX!r}",
+    )
+    value = reader.number("value", least=0, most=1)
+    grader = reader.text("grader", "default", most=100)
+    reader.close()
+    if not text:
+        return None, metric, value, grader
+    try:
+        call = read(key, text)
+    except BadCallId as error:
+        reader.problem("call_id", str(error))
+        return None, metric, value, grader
+    age = now.timestamp() - call.called_at
+    if age > retention.total_seconds():
+        reader.problem("call_id", f"is of a call {age / 86_400:.0f} days ago; at most {retention.days} days are kept")
+    elif age < -AHEAD:
+        reader.problem("call_id", "is of a call in the future; look at that machine's clock")
+    return call, metric, value, grader
+
+
+def _placed(
+    connection: Connection, items: list[Reader], sent: list[tuple[CallId | None, str, float, str]]
+) -> list[Score]:
+    """The scores with their places; what has no place becomes a problem of its reader."""
+    calls = [call for call, _, _, _ in sent if call]
+    routes = observations.known_routes(connection, [call.route for call in calls])
+    rollouts = observations.known_rollouts(connection, [call.rollout for call in calls if call.rollout])
+    _, bucket_seconds = snapshots.state(connection)
+    placed = []
+    for item, (call, metric, value, grader) in zip(items, sent, strict=True):
+        if call is None:
+            continue
+        wrong = _misplaced(rollouts, call.rollout, call.route, call.step) if call.rollout else None
+        if call.route not in routes:
+            wrong = "call_id", f"there is no route of number {call.route}"
+        if wrong:
+            item.problem("call_id", wrong[1])
+            continue
+        plan = rollouts[call.rollout][2] if call.rollout else {"checks": []}
+        called_at = int(call.called_at)
+        placed.append(
+            Score(
+                rollout=call.rollout,
+                route=call.route,
+                called_at=called_at,
+                call=call.call,
+                metric=metric,
+                grader=grader,
+                step=call.step,
+                variant=call.variant,
+                value=value,
+                sealed_at=called_at - called_at % bucket_seconds + bucket_seconds + _maturity(plan, metric),
+            )
+        )
+    return placed
+
+
+def _maturity(plan: Mapping[str, Any], metric: str) -> float:
+    """How long after a bucket's end this plan waits for the metric's scores; forever if it does not check it."""
+    wanted = SCORE_PREFIX + metric
+    return next((float(c["maturity"]) for c in plan["checks"] if c["metric"] == wanted), float("inf"))

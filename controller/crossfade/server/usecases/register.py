@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from crossfade.core.model import Model
+from crossfade.core.phase import Verb
+from crossfade.core.plan import Plan, read_plan
+from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
-from crossfade.server.lookup import Lookup, TargetLookup
+from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.server.database import begin
+from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
+from crossfade.server.store import declared, journal, rollouts
+from crossfade.server.store.declared import StoredRoute
+from crossfade.server.usecases.act import do
+from crossfade.server.usecases.expectation import expect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,4 +46,122 @@ def register_rollout(
     `models.NAME.targets[0]` for a target that does not exist), `Conflict` naming a live rollout that is there.
     Bedrock is asked outside of any transaction.
     """
-    raise NotImplementedError
+    reader = Reader(body)
+    green = reader.text("green")
+    plan = read_plan(reader.section("plan"))
+    start = reader.flag("start", True)
+    reason = reader.text("reason", "", most=2000).strip()
+    reader.close()
+    with begin(engine) as connection:
+        stored = _free_route(connection, route)
+        models = declared.all_models(connection)
+    _check_green(reader, green, stored, models)
+    reader.check()
+    lookups = find_all(lookup, models[green])
+    _refuse_missing(green, lookups)
+    with begin(engine) as connection:
+        stored = _free_route(connection, route, lock=True)
+        if green not in declared.hold_models(connection, [green]) or stored.route.blue == green:
+            raise Conflict(f"route {route!r} or the Model {green!r} was changed meanwhile: look again, then register")
+        rollout = _save(connection, stored, green, plan, lookups, actor=actor, reason=reason, now=now)
+        if start:
+            rollout = _start(connection, rollout, actor=actor, reason=reason, now=now)
+        return Registered(rollout=rollout, expect=expect(connection, stored.id, plan, now), lookups=lookups)
+
+
+def _free_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:
+    """The route, without a live rollout."""
+    stored = declared.find_route(connection, name, lock=lock)
+    if stored is None:
+        raise NotFound(f"no route is named {name!r}")
+    live = rollouts.live_on(connection, stored.id)
+    if live:
+        raise Conflict(
+            f"route {name!r} already has rollout {live.rollout.id}, {live.rollout.phase} at {live.rollout.weight:g} %"
+            f" with {live.rollout.green!r}; wait for its end or abort it first"
+        )
+    return stored
+
+
+def _check_green(reader: Reader, green: str, stored: StoredRoute, models: Mapping[str, Model]) -> None:
+    if not green:
+        return
+    if green not in models:
+        reader.problem("green", f"no Model is named {green!r}; known: {', '.join(sorted(models)) or 'none yet'}")
+        return
+    if green == stored.route.blue:
+        reader.problem("green", f"{green!r} is what route {stored.route.name!r} is served by already")
+        return
+    blue = models[stored.route.blue]
+    if blue.body_family and models[green].body_family != blue.body_family:
+        other = models[green].body_family or "none"
+        reader.problem(
+            "green",
+            f"{green!r} has the InvokeModel body family {other}, and blue, {blue.name!r}, has {blue.body_family}:"
+            f" an InvokeModel call cannot be split between them. If services use this route through Converse only,"
+            f" leave body_family out of {blue.name!r}",
+        )
+
+
+def _refuse_missing(green: str, lookups: tuple[Lookup, ...]) -> None:
+    problems = [
+        Problem(
+            f"models.{green}.targets[{position}]",
+            f"{found.model_id!r} does not exist or is not active in {found.region}: {found.detail}",
+        )
+        for position, found in enumerate(lookups)
+        if found.found is Found.NO
+    ]
+    if problems:
+        raise Invalid(problems)
+
+
+def _save(
+    connection: Connection,
+    stored: StoredRoute,
+    green: str,
+    plan: Plan,
+    lookups: tuple[Lookup, ...],
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> Rollout:
+    route = stored.route
+    unknown = [found for found in lookups if found.found is Found.UNKNOWN]
+    sentence = f"Registered by {actor}: {green} for {route.blue} on {route.name}."
+    if unknown:
+        places = ", ".join(f"{found.model_id} in {found.region}" for found in unknown)
+        sentence += f" Could not look up {places}: {unknown[0].detail}."
+    rollout = rollouts.add(
+        connection,
+        route_id=stored.id,
+        route=route.name,
+        blue=route.blue,
+        green=green,
+        plan=plan,
+        salt=secrets.token_hex(16),
+        actor=actor,
+        now=now,
+        sentence=sentence,
+    )
+    journal.append(
+        connection,
+        at=now,
+        subject=f"rollout {rollout.id}",
+        actor=actor,
+        kind=journal.PERSON,
+        act="register",
+        reason=reason,
+        sentence=sentence,
+        numbers={"lookups": [found.to_dict() for found in lookups]},
+        rollout=rollout,
+        plan_hash=rollouts.plan_hash(plan),
+    )
+    return rollout
+
+
+def _start(connection: Connection, rollout: Rollout, *, actor: str, reason: str, now: datetime) -> Rollout:
+    stored = rollouts.find(connection, rollout.id, lock=True)
+    assert stored is not None
+    return do(connection, stored, Verb.START, actor=actor, reason=reason, now=now)

@@ -6,19 +6,47 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from crossfade.core.snapshot import Snapshot
+from crossfade.core.phase import Phase
+from crossfade.core.rollout import Rollout
+from crossfade.core.snapshot import Entry, Live, Snapshot
+from crossfade.server.database import begin
+from crossfade.server.keys import call_id_key
+from crossfade.server.store import declared, rollouts, snapshots
 
 
 def current_snapshot(engine: Engine, *, now: datetime, secret: str) -> Snapshot:
     """All routes and Models, consistent with `version`. `core.snapshot.snapshot_to_bytes` makes the body of it."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        version, bucket_seconds = snapshots.state(connection)
+        models = declared.all_models(connection)
+        routes = declared.all_routes(connection)
+        live = {stored.route_id: live_part(stored.rollout) for stored in rollouts.all_live(connection)}
+    return Snapshot(
+        version=version,
+        issued_at=now.timestamp(),
+        bucket_seconds=bucket_seconds,
+        signing_key=call_id_key(secret),
+        entries={
+            name: Entry(id=stored.id, route=stored.route, live=live.get(stored.id)) for name, stored in routes.items()
+        },
+        models=models,
+    )
+
+
+def live_part(rollout: Rollout) -> Live | None:
+    """What the call path must know of a rollout; None of one that is not running, whose calls are blue's alone."""
+    if rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED):
+        return None
+    return Live(rollout=rollout.id, step=rollout.step, weight=rollout.weight, salt=rollout.salt, green=rollout.green)
 
 
 def current_version(engine: Engine) -> int:
     """The version alone: one row by its key, cheap enough to poll."""
-    raise NotImplementedError
+    with begin(engine) as connection:
+        return snapshots.state(connection)[0]
 
 
 def configure(engine: Engine, *, bucket_seconds: int) -> None:
     """Sets how long a time bucket is, for every shim and the scheduler. A controller says it when it starts."""
-    raise NotImplementedError
+    with begin(engine) as connection:
+        snapshots.set_bucket_seconds(connection, bucket_seconds)

@@ -1,0 +1,80 @@
+"""Figures: verdicts and conditions as plain numbers, for the journal, the charts and the pages."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from crossfade.core.decision import Conditions, Decision
+from crossfade.core.evidence import Summary
+from crossfade.core.sentence import verdict_sentence
+from crossfade.core.verdict import Verdict
+
+MOST_LOG = 1e6
+"""JSON has no infinity: evidence beyond any doubt is written as this."""
+
+
+def verdict_figures(verdict: Verdict) -> dict[str, Any]:
+    """One tile: losses as fractions (green minus blue, positive is worse), margins of the check in points.
+
+    Keys: metric, is_score, margin (percentage points), on_breach, gating, ruling, sentence, blue, green, step_blue,
+    step_green (each {n, s, q, mean}; mean is a loss), estimate, lower, upper, gate_margin (a fraction), gate_passed,
+    log_e_worse, log_e_worse_needed, log_e_gate, log_e_gate_needed, calls_needed, overdispersion, buckets,
+    step_buckets.
+    """
+    return {
+        "metric": verdict.check.metric,
+        "is_score": verdict.check.is_score,
+        "margin": verdict.check.margin,
+        "maturity": verdict.check.maturity,
+        "on_breach": str(verdict.check.on_breach),
+        "gating": verdict.check.gating,
+        "ruling": str(verdict.ruling),
+        "sentence": verdict_sentence(verdict),
+        "blue": _summary(verdict.blue),
+        "green": _summary(verdict.green),
+        "step_blue": _summary(verdict.step_blue),
+        "step_green": _summary(verdict.step_green),
+        "estimate": _number(verdict.estimate),
+        "lower": _number(verdict.lower),
+        "upper": _number(verdict.upper),
+        "gate_margin": float(verdict.gate_margin),
+        "gate_passed": bool(verdict.gate_passed),
+        "log_e_worse": log_figure(verdict.log_e_worse),
+        "log_e_worse_needed": log_figure(verdict.log_e_worse_needed),
+        "log_e_gate": log_figure(verdict.log_e_gate),
+        "log_e_gate_needed": log_figure(verdict.log_e_gate_needed),
+        "calls_needed": None if verdict.calls_needed is None else int(verdict.calls_needed),
+        "overdispersion": _number(verdict.overdispersion),
+        "buckets": int(verdict.buckets),
+        "step_buckets": int(verdict.step_buckets),
+    }
+
+
+def conditions_figures(conditions: Conditions) -> dict[str, Any]:
+    return asdict(conditions)
+
+
+def decision_figures(decision: Decision) -> dict[str, Any]:
+    """Everything a decision rested on, as the journal keeps it."""
+    return {
+        "verdicts": [verdict_figures(verdict) for verdict in decision.judgement.verdicts],
+        "conditions": conditions_figures(decision.conditions),
+        "log_e_worse": log_figure(decision.judgement.log_e_worse),
+        "log_e_worse_needed": log_figure(decision.judgement.log_e_worse_needed),
+        "failed": decision.failed.check.metric if decision.failed else None,
+    }
+
+
+def log_figure(value: float) -> float:
+    """A natural log, within what JSON can say."""
+    return max(-MOST_LOG, min(MOST_LOG, float(value)))
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {"n": int(summary.n), "s": float(summary.s), "q": float(summary.q), "mean": _number(summary.mean)}
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,55 @@
+"""Journal: appended, never changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from crossfade.core.rollout import Rollout
+from crossfade.server.store.schema import journal
+
+CONTROLLER = "controller"
+PERSON = "person"
+
+
+def append(
+    connection: Connection,
+    *,
+    at: datetime,
+    subject: str,
+    actor: str,
+    kind: str,
+    act: str,
+    reason: str,
+    sentence: str,
+    numbers: dict[str, Any] | None = None,
+    rollout: Rollout | None = None,
+    plan_hash: str | None = None,
+) -> None:
+    """One entry. `rollout` is the one after the act."""
+    connection.execute(
+        insert(journal).values(
+            at=at,
+            rollout_id=rollout.id if rollout else None,
+            subject=subject,
+            actor=actor,
+            actor_kind=kind,
+            act=act,
+            reason=reason,
+            sentence=sentence,
+            numbers=numbers or {},
+            plan_hash=plan_hash,
+            step=rollout.step if rollout else None,
+            weight=rollout.weight if rollout else None,
+        )
+    )
+
+
+def listed(connection: Connection, *, rollout_id: int | None, after: int, most: int) -> list[Row[Any]]:
+    """Newest first."""
+    query = select(journal).where(journal.c.id > after).order_by(journal.c.id.desc()).limit(most)
+    if rollout_id is not None:
+        query = query.where(journal.c.rollout_id == rollout_id)
+    return list(connection.execute(query))

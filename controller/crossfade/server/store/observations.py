@@ -1,0 +1,180 @@
+"""Observations: appended as they come, summed when read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from crossfade.core import observation
+from crossfade.core.evidence import Summary
+from crossfade.core.split import Variant
+from crossfade.server.store.schema import observations, rollouts, routes
+
+_COLUMNS = tuple(column.name for column in observations.c)
+_FIELDS = {"rollout_id": "rollout", "route_id": "route"}
+_TABLES = ("outcomes", "attempts", "latency", "first_token")
+_COPY = f"COPY observations ({', '.join(_COLUMNS)}) FROM STDIN"
+
+
+def append(connection: Connection, rows: Iterable[observation.Row], received_at: datetime) -> None:
+    """Adds the rows by COPY."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for row in rows:
+            copy.write_row([_value(row, column, received_at) for column in _COLUMNS])
+
+
+def _value(row: observation.Row, column: str, received_at: datetime) -> Any:
+    if column == "received_at":
+        return received_at
+    value = getattr(row, _FIELDS.get(column, column))
+    return json.dumps(value) if column in _TABLES else value
+
+
+def known_routes(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Those of the numbers that are routes, deleted ones too: a shim may not have heard yet."""
+    query = routes.select().with_only_columns(routes.c.id).where(routes.c.id.in_(sorted(set(ids))))
+    return {row.id for row in connection.execute(query)}
+
+
+def known_rollouts(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[int, int, dict[str, Any]]]:
+    """Those of the numbers that are rollouts: their route's number, how many steps they have, and their plan."""
+    columns = (rollouts.c.id, rollouts.c.route_id, rollouts.c.plan)
+    query = rollouts.select().with_only_columns(*columns).where(rollouts.c.id.in_(sorted(set(ids))))
+    return {row.id: (row.route_id, len(row.plan["steps"]), row.plan) for row in connection.execute(query)}
+
+
+_ERROR_SUMS = text(
+    """
+    SELECT bucket, step, variant, sum(judged)::bigint AS n, sum(errors)::bigint AS s
+    FROM observations
+    WHERE rollout_id = :rollout AND route_id = :route
+      AND bucket > :after AND bucket <= :sealed
+      AND received_at <= to_timestamp(bucket + :seal)
+    GROUP BY bucket, step, variant
+    HAVING sum(judged) > 0
+    ORDER BY bucket, step
+    """
+)
+
+
+def error_sums(
+    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
+) -> Sequence[Row[Any]]:
+    """Judged calls and errors by (bucket, step, variant), in that order, of the buckets in (`after`, `sealed`].
+
+    `seal` is how many seconds after its start a bucket is sealed: what was received later does not count.
+    """
+    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    return connection.execute(_ERROR_SUMS, values).all()
+
+
+_BLUE_ERRORS = text(
+    """
+    SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
+    FROM observations
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
+      AND bucket >= :since AND bucket < :until AND received_at <= to_timestamp(:until)
+    """
+)
+
+
+def blue_errors(connection: Connection, *, rollouts: list[int], route: int, since: float, until: float) -> Summary:
+    """Blue's losses by the error rate in [`since`, `until`), as known at the end of it."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since), "until": int(until)}
+    row = connection.execute(_BLUE_ERRORS, values).one()
+    return Summary(row.n, float(row.s), float(row.s))
+
+
+_TRAFFIC = text(
+    """
+    SELECT coalesce(sum(calls), 0)::bigint AS calls, min(bucket) AS first, max(bucket) AS last
+    FROM observations
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    """
+)
+
+
+def traffic(connection: Connection, *, rollouts: list[int], route: int, since: float) -> Row[Any]:
+    """The route's calls since then, and the first and last bucket with any: (calls, first, last)."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    return connection.execute(_TRAFFIC, values).one()
+
+
+_STEP_CALLS = text(
+    """
+    SELECT coalesce(sum(calls), 0)::bigint AS calls,
+           coalesce(sum(calls) FILTER (WHERE variant = 'green'), 0)::bigint AS green
+    FROM observations
+    WHERE rollout_id = :rollout AND route_id = :route AND step = :step
+    """
+)
+
+
+def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -> tuple[int, int]:
+    """(calls, green's calls) of one step, sealed or not."""
+    row = connection.execute(_STEP_CALLS, {"rollout": rollout, "route": route, "step": step}).one()
+    return row.calls, row.green
+
+
+_ATTEMPTS = text(
+    """
+    SELECT key AS outcome, sum(value::bigint)::bigint AS attempts
+    FROM observations, jsonb_each_text(attempts)
+    WHERE rollout_id = :rollout AND route_id = :route AND variant = 'green' AND bucket >= :since
+    GROUP BY key
+    """
+)
+_ELSEWHERE = text(
+    """
+    SELECT coalesce(sum(calls), 0)::bigint AS calls
+    FROM observations
+    WHERE rollout_id = :rollout AND route_id = :route AND variant = 'green' AND bucket >= :since
+      AND model NOT IN ('', :green)
+    """
+)
+
+
+def green_attempts(
+    connection: Connection, *, rollout: int, route: int, green: str, since: float
+) -> tuple[dict[str, int], int]:
+    """Attempts of green's calls since then by outcome, and how many of the calls another Model answered."""
+    values = {"rollout": rollout, "route": route, "since": int(since)}
+    counts = {row.outcome: row.attempts for row in connection.execute(_ATTEMPTS, values)}
+    elsewhere: int = connection.execute(_ELSEWHERE, {**values, "green": green}).scalar_one()
+    return counts, elsewhere
+
+
+_SUMS = text(
+    """
+    SELECT variant, sum(calls)::bigint AS calls, sum(judged)::bigint AS judged, sum(errors)::bigint AS errors,
+           sum(busy)::bigint AS busy, sum(raised)::bigint AS raised, sum(retries)::bigint AS retries,
+           sum(failovers)::bigint AS failovers, sum(tokens_in)::bigint AS tokens_in,
+           sum(tokens_out)::bigint AS tokens_out, sum(cost_n)::bigint AS cost_n, sum(cost_sum) AS cost_sum
+    FROM observations WHERE rollout_id = :rollout AND route_id = :route GROUP BY variant
+    """
+)
+
+
+def sums(connection: Connection, *, rollout: int, route: int) -> dict[Variant, Row[Any]]:
+    """Everything countable of a rollout, by variant."""
+    rows = connection.execute(_SUMS, {"rollout": rollout, "route": route})
+    return {Variant(row.variant): row for row in rows}
+
+
+def counted(connection: Connection, column: str, *, rollout: int, route: int) -> dict[Variant, dict[str, int]]:
+    """One of the tables `outcomes`, `attempts`, `latency`, `first_token`, summed by variant and key."""
+    assert column in _TABLES
+    query = text(
+        f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM observations, jsonb_each_text({column})"  # noqa: S608
+        " WHERE rollout_id = :rollout AND route_id = :route GROUP BY variant, key ORDER BY variant, key"
+    )
+    found: dict[Variant, dict[str, int]] = {}
+    for row in connection.execute(query, {"rollout": rollout, "route": route}):
+        found.setdefault(Variant(row.variant), {})[row.key] = row.n
+    return found
