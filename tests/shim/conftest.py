@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -263,6 +264,11 @@ MESSAGES = [{"role": "user", "content": [{"text": "bonjour tout le monde"}]}]
 
 
 @pytest.fixture
+def fast() -> Settings:
+    return FAST
+
+
+@pytest.fixture
 def ask() -> Callable[..., Any]:
     """One Converse call to the route."""
 
@@ -279,13 +285,7 @@ def calls(sandbox: Sandbox) -> Callable[[], list[tuple[str, str, str]]]:
 
     def read() -> list[tuple[str, str, str]]:
         sandbox.settle()
-        return [
-            (
-                e["region"],
-                e["model"].removeprefix("crossfade.echo-").rstrip("0123456789-v:").rstrip("0123456789"),
-                e["outcome"],
-            )
-            for e in sorted(sandbox.log(), key=lambda e: (e["at"], e["seq"]))
-        ]
+        entries = sorted(sandbox.log(), key=lambda entry: (entry["at"], entry["seq"]))
+        return [(e["region"], re.sub(r".*echo-(\D+)\d+-v1:0", r"\1", e["model"]), e["outcome"]) for e in entries]
 
     return read

@@ -84,6 +84,7 @@ _MISCONFIGURED_TEXTS = ("identifier is invalid", "on-demand throughput")
 _MALFORMED_REASONS = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 _CONNECT = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
+_ENDED_EARLY = "ended prematurely"  # urllib3's words for a chunked body without its last chunk
 _TIMEOUTS = (boto.ReadTimeoutError, wire.ReadTimeoutError, TimeoutError)
 _CUT = (boto.IncompleteReadError, botocore.parsers.ResponseParserError, wire.IncompleteRead, http.client.IncompleteRead)
 _CREDENTIALS = (
@@ -128,7 +129,7 @@ def is_malformed(stop_reason: object) -> bool:
 
 
 def _is_cut(error: Exception) -> bool:
-    if isinstance(error, _CUT):
+    if isinstance(error, _CUT) or (isinstance(error, wire.ProtocolError) and _ENDED_EARLY in str(error)):
         return True
     inner = error.args[1] if isinstance(error, wire.ProtocolError) and len(error.args) > 1 else None
     inner = getattr(error, "kwargs", {}).get("error", inner) if isinstance(error, boto.BotoCoreError) else inner

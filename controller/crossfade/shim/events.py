@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from crossfade.shim.classify import is_malformed
+from crossfade.shim.classify import Incomplete, is_malformed
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 
@@ -24,6 +24,7 @@ class Reading:
         self.tokens_out: int | None = None
 
     def see(self, event: Mapping[str, Any]) -> None:
+        """Takes in one event; raises `Incomplete` for one whose payload botocore could not read."""
         raise NotImplementedError
 
 
@@ -33,7 +34,11 @@ class ConverseReading(Reading):
     __slots__ = ()
 
     def see(self, event: Mapping[str, Any]) -> None:
-        if "contentBlockDelta" in event or "contentBlockStart" in event:
+        if "contentBlockDelta" in event:
+            if "delta" not in event["contentBlockDelta"]:
+                raise Incomplete("a contentBlockDelta came without its delta")
+            self.content = True
+        elif "contentBlockStart" in event:
             self.content = True
         elif "messageStop" in event:
             self.ended = self.content = True
@@ -54,9 +59,9 @@ class InvokeReading(Reading):
 
     def see(self, event: Mapping[str, Any]) -> None:
         try:
-            part = json.loads((event.get("chunk") or {}).get("bytes") or b"{}")
-        except ValueError:
-            return
+            part = json.loads((event.get("chunk") or {}).get("bytes") or b"")
+        except ValueError as error:
+            raise Incomplete("a chunk came without readable bytes") from error
         if not isinstance(part, Mapping):
             return
         self.content = self.content or self._is_content(part)
@@ -68,7 +73,8 @@ class InvokeReading(Reading):
 
     def _is_content(self, part: Mapping[str, Any]) -> bool:
         if self._family == "anthropic":
-            return part.get("type") in ("content_block_delta", "content_block_start")
+            block = part.get("content_block") or {}
+            return part.get("type") == "content_block_delta" or block.get("type") == "tool_use"
         if self._family == "nova":
             return "contentBlockDelta" in part or "contentBlockStart" in part
         return True

@@ -89,7 +89,7 @@ class Stream(EventStream):  # type: ignore[misc]
 
     def __del__(self) -> None:
         if not getattr(self, "_done", True):
-            self._end(Outcome.OK if self._reading.ended else Outcome.ABANDONED, None)
+            self.close()
 
     def _next(self) -> dict[str, Any] | None:
         if self._held:
