@@ -58,7 +58,7 @@ def on_controller(command: Callable[..., int | None]) -> Callable[..., int | Non
     def wrapped(url: str, token: str | None, as_json: bool, **given: Any) -> int | None:
         if not token:
             raise SetupError(
-                "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade tokens create`"
+                "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade token create`"
             )
         with closing(Client(url, token)) as client:
             return command(client=client, output=Output(json=as_json, console=console()), **given)

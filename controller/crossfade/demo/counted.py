@@ -18,9 +18,12 @@ class Settings:
 
 @dataclass(kw_only=True)
 class Counted:
-    """What the service itself saw. `busy_at` are the seconds since 1970 of each polite answer."""
+    """What the service itself saw. `busy_at` are the seconds since 1970 of each polite answer;
+    `served` counts answers by the variant assigned and the Model that answered: "green by py3langid".
+    """
 
     calls: int = 0
     scores: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    served: Counter[str] = field(default_factory=Counter)
     busy_at: list[float] = field(default_factory=list)

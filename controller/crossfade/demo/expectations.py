@@ -69,7 +69,7 @@ def _broken(scenario: Scenario, facts: Facts) -> Iterator[str]:
     yield from _rolled_back_on("error rate", facts)
     if facts.route_blue != scenario.blue:
         yield f"the route's blue is {facts.route_blue}, not {scenario.blue}"
-    if not facts.rollout["green_calls"]["failovers"]:
+    if not facts.served("green", scenario.blue):
         yield "no call of green's got its answer from the fallback"
 
 

@@ -64,6 +64,10 @@ class Facts:
         """The exceptions that reached a service, by their text."""
         return sum((Counter(service.errors) for service in self.counted), Counter())
 
+    def served(self, variant: str, model: str) -> int:
+        """Answers to calls assigned to `variant` that came from `model`."""
+        return sum(service.served.get(f"{variant} by {model}", 0) for service in self.counted)
+
     @property
     def busy_at(self) -> list[float]:
         """When each polite answer was given, in seconds since 1970."""

@@ -28,6 +28,7 @@ from crossfade.sandbox.texts import labelled_texts
 THREADS = 8
 USERS = 10_000_000
 """A new user for nearly every call: then calls are split as independently as users are."""
+FIRST_SNAPSHOT_SECONDS = 30.0
 FLUSH_PATIENCE_SECONDS = 15.0
 
 
@@ -41,7 +42,7 @@ class Service:
         self._stopping = threading.Event()
         self._texts = labelled_texts(settings.seed)
         self._random = random.Random(settings.seed)
-        crossfade.install()
+        crossfade.install(wait=FIRST_SNAPSHOT_SECONDS)
         self._bedrock = boto3.client("bedrock-runtime", config=Config(max_pool_connections=THREADS))
 
     def run(self) -> None:
@@ -82,13 +83,13 @@ class Service:
             with self._lock:
                 self.counted.errors[f"{type(error).__name__}: {error}"[:300]] += 1
             return
-        if crossfade.is_busy(answer):
-            with self._lock:
-                self.counted.busy_at.append(time.time())
-            return
-        crossfade.score(answer, "accuracy", 1.0 if said == label else 0.0)
+        told = answer["ResponseMetadata"]["Crossfade"]
+        scored = not told["busy"] and crossfade.score(answer, "accuracy", 1.0 if said == label else 0.0)
         with self._lock:
-            self.counted.scores += 1
+            self.counted.scores += scored
+            self.counted.served[f"{told['variant']} by {told['model'] or 'busy answer'}"] += 1
+            if told["busy"]:
+                self.counted.busy_at.append(time.time())
 
     def _converse(self, text: str) -> tuple[Any, str]:
         answer = self._bedrock.converse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -10,17 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfade.cli.client import Client
-from crossfade.cli.options import Output, on_controller
+from crossfade.cli.options import Output, console, json_option, on_controller
 
 ROLES = ("viewer", "operator", "admin", "shim")
 
 
 @click.group()
-def tokens() -> None:
+def token() -> None:
     """Tokens of people and services."""
 
 
-@tokens.command()
+@token.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What its holder may do.")
 @on_controller
@@ -30,7 +31,36 @@ def create(client: Client, output: Output, name: str, role: str) -> None:
     output.show(made, lambda: Text(str(made["token"]), overflow="ignore", no_wrap=True))
 
 
-@tokens.command("list")
+@token.command()
+@click.argument("name")
+@json_option
+def first(name: str, as_json: bool) -> None:
+    """Make an admin's token where there is none yet, without asking a controller.
+
+    Runs where the controller runs: DATABASE_URL and CROSSFADE_SECRET say which. `crossfade up` does it by itself.
+    """
+    from crossfade.server import settings
+    from crossfade.server.database import connect, probe
+    from crossfade.server.usecases.tokens import create_token
+
+    found = settings.load()
+    engine = connect(found.database_url.get_secret_value())
+    try:
+        probe(engine)
+        made, text = create_token(
+            engine,
+            {"name": name, "role": "admin"},
+            actor="crossfade token first",
+            now=datetime.now(UTC),
+            secret=settings.secret_of(found),
+        )
+    finally:
+        engine.dispose()
+    document = made.to_dict() | {"token": text}
+    Output(json=as_json, console=console()).show(document, lambda: Text(text, overflow="ignore", no_wrap=True))
+
+
+@token.command("list")
 @on_controller
 def list_tokens(client: Client, output: Output) -> None:
     """All tokens: names, roles, never the secrets."""
@@ -38,7 +68,7 @@ def list_tokens(client: Client, output: Output) -> None:
     output.show(found, lambda: _tokens_table(found["tokens"]))
 
 
-@tokens.command()
+@token.command()
 @click.argument("token_id", metavar="ID", type=int)
 @on_controller
 def revoke(client: Client, output: Output, token_id: int) -> None:
@@ -68,4 +98,4 @@ def login_link(client: Client, output: Output) -> None:
     output.show(made, lambda: Text(str(made["url"]), overflow="ignore", no_wrap=True))
 
 
-COMMANDS = (tokens, login_link)
+COMMANDS = (token, login_link)
