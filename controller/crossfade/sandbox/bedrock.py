@@ -91,7 +91,7 @@ class Bedrock:
                     region=region,
                     signed_region=signed_region(request.headers.get("authorization")),
                     operation=asked.operation,
-                    model=asked.model_id,
+                    model=asked.model_id[:2048],  # an ARN's longest
                     status=play.status,
                     fault=_fault_name(fault, delay, call),
                     outcome=play.outcome if played else "left",
@@ -99,7 +99,7 @@ class Bedrock:
                     seconds=time.perf_counter() - started,
                     input_tokens=call.input_tokens,
                     output_tokens=call.output_tokens,
-                    test=request.headers.get(TEST_HEADER),
+                    test=request.headers.get(TEST_HEADER, "")[:200] or None,
                 )
             )
 

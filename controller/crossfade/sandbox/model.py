@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _WIDER = {"zh-cn": "zh", "zh-tw": "zh", "nb": "no", "nn": "no", "sdh": "ku"}
+_READ = 10_000
+"""Characters a classifier reads; langdetect stops there by itself."""
 _PROFILE = re.compile(r"^(us|eu|apac|jp|au|ca|us-gov|global)\.(crossfade\..+)$")
 _ECHO = re.compile(r"^crossfade\.echo(-[a-z0-9]+)*-v1:0$")
 _ARN = re.compile(r"^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:\d*:[a-z-]+/(.+)$")
@@ -49,7 +51,7 @@ def _load_py3langid() -> Callable[[str], str]:
     langid.classify("warm")  # reads the model file
 
     def answer(text: str) -> str:
-        code: str = langid.classify(text)[0]
+        code: str = langid.classify(text[:_READ])[0]
         return _WIDER.get(code, code)
 
     return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Set
 from typing import Any
 
@@ -12,6 +11,7 @@ from crossfade.sandbox.kinds import EVERY, KINDS, Kind, Param
 from crossfade.sandbox.quota import Quota
 
 _FAULT = ("kind", "region", "model", "operation", "count", "probability", "params")
+_LARGEST = 1e12  # also shuts out NaN and infinity
 _QUOTA = ("region", "model", "tokens_per_minute", "requests_per_second", "burst")
 
 
@@ -25,7 +25,7 @@ def read_fault(document: object, regions: Set[str]) -> Fault:
     _check_model(given, problems)
     operation = given.get("operation")
     applies = EVERY if kind is None else kind.operations
-    if operation is not None and operation not in applies:
+    if operation is not None and (not isinstance(operation, str) or operation not in applies):
         where = "" if kind is None else f" for {kind.name}"
         problems.append(Problem("operation", f"must be null or one of {', '.join(sorted(applies))}{where}"))
     count = given.get("count")
@@ -140,4 +140,4 @@ def _is_integer(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST

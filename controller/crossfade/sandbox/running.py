@@ -17,8 +17,10 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -55,6 +57,7 @@ class Sandbox:
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoints: dict[str, str] = {}
+        self._session_lock = threading.Lock()
 
     # life
 
@@ -117,18 +120,25 @@ class Sandbox:
 
     def client(self, region: str, service: str = "bedrock-runtime", **config: Any) -> Any:
         """A boto3 client for a region: throwaway credentials, one attempt, read timeout 10 s; `config` overrides."""
-        import boto3
         from botocore.config import Config
 
         settings = {"retries": {"total_max_attempts": 1}, "read_timeout": 10, "connect_timeout": 3, **config}
-        return boto3.session.Session().client(
-            service,
-            region_name=region,
-            endpoint_url=self.endpoint(region),
-            aws_access_key_id="sandbox",
-            aws_secret_access_key="sandbox",  # noqa: S106  (the sandbox verifies nothing)
-            config=Config(**settings),
-        )
+        with self._session_lock:
+            return self._session.client(
+                service,
+                region_name=region,
+                endpoint_url=self.endpoint(region),
+                aws_access_key_id="sandbox",
+                aws_secret_access_key="sandbox",  # noqa: S106  (the sandbox verifies nothing)
+                config=Config(**settings),
+            )
+
+    @cached_property
+    def _session(self) -> Any:
+        # One for all clients: reading Bedrock's service model takes 100 ms a session.
+        import boto3
+
+        return boto3.session.Session()
 
     # faults and quotas
 

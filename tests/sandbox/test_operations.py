@@ -1,0 +1,153 @@
+"""Every operation, as a real boto3 client makes and reads it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from crossfade.sandbox.running import Sandbox
+
+from .conftest import ECHO, TEXT, Ask
+
+
+def test_converse_answers_in_one_piece(ask: Ask) -> None:
+    answer = ask("Converse")
+    assert answer["output"] == {"message": {"role": "assistant", "content": [{"text": TEXT}]}}
+    assert answer["stopReason"] == "end_turn"
+    assert answer["usage"] == {"inputTokens": 7, "outputTokens": 7, "totalTokens": 14}
+    assert answer["metrics"]["latencyMs"] >= 0
+
+
+def test_converse_stream_opens_speaks_and_ends(ask: Ask) -> None:
+    events = ask("ConverseStream")
+    names = [next(iter(event)) for event in events]
+    assert names[0] == "messageStart"
+    assert names[-3:] == ["contentBlockStop", "messageStop", "metadata"]
+    deltas = [event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event]
+    assert len(deltas) > 1
+    assert "".join(deltas) == TEXT
+
+
+def test_invoke_model_answers_a_message_of_the_anthropic_family(ask: Ask) -> None:
+    answer = json.loads(ask("InvokeModel"))
+    assert answer["content"] == [{"type": "text", "text": TEXT}]
+    assert answer["stop_reason"] == "end_turn"
+    assert answer["usage"] == {"input_tokens": 7, "output_tokens": 7}
+
+
+def test_invoke_model_streams_the_events_of_the_anthropic_family(ask: Ask) -> None:
+    events = [json.loads(chunk) for chunk in ask("InvokeModelWithResponseStream")]
+    kinds = [event["type"] for event in events]
+    assert kinds[:2] == ["message_start", "content_block_start"]
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert "".join(event["delta"]["text"] for event in events[2:-3]) == TEXT
+    assert events[-1]["amazon-bedrock-invocationMetrics"]["inputTokenCount"] == 7
+
+
+def test_count_tokens_counts_as_usage_does(ask: Ask, client: Any) -> None:
+    assert ask("CountTokens")["inputTokens"] == ask("Converse")["usage"]["inputTokens"]
+    body = json.dumps({"anthropic_version": "x", "max_tokens": 1, "messages": [{"role": "user", "content": TEXT}]})
+    assert client.count_tokens(modelId=ECHO, input={"invokeModel": {"body": body}})["inputTokens"] == 7
+
+
+def test_max_tokens_cuts_the_answer_and_says_so(client: Any) -> None:
+    answer = client.converse(
+        modelId=ECHO,
+        messages=[{"role": "user", "content": [{"text": TEXT}]}],
+        inferenceConfig={"maxTokens": 2},
+    )
+    assert answer["output"]["message"]["content"] == [{"text": TEXT[:8]}]
+    assert answer["stopReason"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "us.crossfade.echo-v1:0",
+        "global.crossfade.echo-v1:0",
+        "crossfade.echo-green-v1:0",
+        "arn:aws:bedrock:us-east-1::foundation-model/crossfade.echo-v1:0",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.crossfade.echo-v1:0",
+    ],
+)
+def test_profiles_and_arns_stand_for_their_model(ask: Ask, model: str) -> None:
+    answer = ask("Converse", model)
+    assert answer["output"]["message"]["content"] == [{"text": TEXT}]
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["x-crossfade-model"] == model
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("anthropic.claude-3-haiku-20240307-v1:0", "ValidationException"),
+        ("arn:aws:bedrock:us-east-1::foundation-model/nobody", "ResourceNotFoundException"),
+    ],
+)
+def test_an_unknown_model_is_refused(ask: Ask, model: str, code: str) -> None:
+    for operation in ("Converse", "ConverseStream", "InvokeModel", "CountTokens"):
+        with pytest.raises(ClientError) as caught:
+            ask(operation, model)
+        assert caught.value.response["Error"]["Code"] == code
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"anthropic_version":"x","max_tokens":5,"messages":[]}'])
+def test_a_malformed_body_is_refused(client: Any, body: bytes) -> None:
+    with pytest.raises(ClientError) as caught:
+        client.invoke_model(modelId=ECHO, body=body)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_conversation_must_end_with_the_user(client: Any) -> None:
+    messages = [
+        {"role": "user", "content": [{"text": "a"}]},
+        {"role": "assistant", "content": [{"text": "b"}]},
+    ]
+    with pytest.raises(ClientError, match="end with a user message"):
+        client.converse(modelId=ECHO, messages=messages)
+
+
+def test_each_region_answers_for_itself(sandbox: Sandbox) -> None:
+    for region in sandbox.regions:
+        client = sandbox.client(region)
+        answer = client.converse(modelId=ECHO, messages=[{"role": "user", "content": [{"text": "x"}]}])
+        assert answer["ResponseMetadata"]["HTTPHeaders"]["x-crossfade-region"] == region
+        client.close()
+    assert [entry["region"] for entry in sandbox.log()] == list(sandbox.regions)
+
+
+def test_the_control_plane_tells_what_exists(sandbox: Sandbox) -> None:
+    bedrock = sandbox.client("us-west-2", "bedrock")
+    details = bedrock.get_foundation_model(modelIdentifier=ECHO)["modelDetails"]
+    assert details["modelId"] == ECHO
+    assert "not a language model" in details["modelName"]
+    assert details["modelArn"].startswith("arn:aws:bedrock:us-west-2::foundation-model/")
+    assert bedrock.get_foundation_model(modelIdentifier=details["modelArn"])["modelDetails"] == details
+    profile = bedrock.get_inference_profile(inferenceProfileIdentifier="us." + ECHO)
+    assert profile["status"] == "ACTIVE"
+    assert profile["models"] == [{"modelArn": details["modelArn"]}]
+    assert [summary["modelId"] for summary in bedrock.list_foundation_models()["modelSummaries"]] == [ECHO]
+    for lookup in (
+        lambda: bedrock.get_foundation_model(modelIdentifier="nobody.here-v1:0"),
+        lambda: bedrock.get_foundation_model(modelIdentifier="us." + ECHO),
+        lambda: bedrock.get_inference_profile(inferenceProfileIdentifier="us.nobody.here-v1:0"),
+        lambda: bedrock.get_inference_profile(inferenceProfileIdentifier=ECHO),
+    ):
+        with pytest.raises(bedrock.exceptions.ResourceNotFoundException):
+            lookup()
+    sandbox.fault("access_denied", operation="GetFoundationModel")
+    with pytest.raises(bedrock.exceptions.AccessDeniedException):
+        bedrock.get_foundation_model(modelIdentifier=ECHO)
+    bedrock.close()
+
+
+def test_one_connection_serves_many_calls_without_waiting(ask: Ask) -> None:
+    ask("Converse")
+    started = time.perf_counter()
+    for _ in range(20):
+        ask("Converse")
+    # Without TCP_NODELAY each call would take 40 ms.
+    assert time.perf_counter() - started < 0.7
