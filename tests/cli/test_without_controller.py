@@ -1,0 +1,83 @@
+"""What the command line says when there is no controller, or nothing that could be asked of one."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+NOWHERE = {"CROSSFADE_URL": "http://127.0.0.1:9", "CROSSFADE_TOKEN": "cft_x"}
+
+
+def test_without_a_token_it_says_how_to_get_one_and_exits_2(anywhere: Any) -> None:
+    ran = anywhere("list")
+    assert ran.code == 2
+    assert "CROSSFADE_TOKEN" in ran.err
+
+
+def test_controller_away_is_one_line_and_exit_3(anywhere: Any) -> None:
+    ran = anywhere("list", **NOWHERE)
+    assert ran.code == 3
+    assert ran.err.count("\n") == 1
+    assert "http://127.0.0.1:9 cannot be reached (Connection refused)" in ran.err
+
+
+def test_address_that_is_none_exits_2(anywhere: Any) -> None:
+    ran = anywhere("list", "--url", "localhost", CROSSFADE_TOKEN="cft_x")
+    assert ran.code == 2
+    assert "'localhost' is not an address" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("register", "chat", "--check", "error_rate=0.5"), "no candidate"),
+        (("register", "chat", "--green", "next", "--check", "error_rate"), "METRIC=MARGIN"),
+        (("register", "chat", "--green", "next", "--steps", "1,many"), "list of numbers"),
+        (("register", "chat", "--green", "next", "--bake", "5"), "--bake needs --steps"),
+        (("pause", "3"), "--reason"),
+        (("apply",), "--file"),
+        (("apply", "-f", "none.toml"), "none.toml: No such file"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_wrong_command_line_exits_2_and_says_what(anywhere: Any, arguments: tuple[str, ...], said: str) -> None:
+    ran = anywhere(*arguments, **NOWHERE)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_broken_file_is_named_with_its_line(anywhere: Any) -> None:
+    ran = anywhere("apply", "-f", "-", stdin="[[models]\n", **NOWHERE)
+    assert ran.code == 2
+    assert ran.err.startswith("standard input: ")
+    assert "line 1" in ran.err
+
+
+def test_migrate_without_a_database_exits_2(anywhere: Any) -> None:
+    ran = anywhere("migrate")
+    assert ran.code == 2
+    assert "DATABASE_URL" in ran.err
+
+
+def test_misspelt_setting_is_refused(anywhere: Any) -> None:
+    ran = anywhere("scheduler", CROSSFADE_SECRT="x", DATABASE_URL="postgresql://localhost/none")
+    assert ran.code == 2
+    assert "did you mean CROSSFADE_SECRET?" in ran.err
+
+
+def test_taken_port_is_one_line_and_exit_2(anywhere: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = anywhere(
+            "controller", "--port", port, CROSSFADE_SECRET="x" * 40, DATABASE_URL="postgresql://127.0.0.1:9/none"
+        )
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+    assert f"port {port} on 127.0.0.1 is taken" in ran.err or "127.0.0.1" in ran.err
+
+
+def test_sandbox_and_demo_show_their_own_options(anywhere: Any) -> None:
+    assert "--control-port" in anywhere("sandbox", "--help").out
+    assert "--scenario" in anywhere("demo", "--help").out
