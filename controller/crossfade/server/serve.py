@@ -11,7 +11,9 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from crossfade.errors import SetupError
-from crossfade.server.settings import Settings
+from crossfade.server.database import connect, probe
+from crossfade.server.settings import Settings, secret_of
+from crossfade.server.usecases.snapshot import configure
 from crossfade.server.web import create_app
 
 THREADS = 32
@@ -21,14 +23,27 @@ GRACE_SECONDS = 20
 def serve(settings: Settings, *, listening: Callable[[str], None] | None = None) -> None:
     """Serves API and pages until SIGTERM or SIGINT; requests under way are finished first.
 
-    Raises `SetupError` if the address cannot be had. `listening` is told the address, which has the real
-    port where the settings asked for port 0.
+    Raises `SetupError` if the address cannot be had, the secret is missing, or the database cannot be used.
+    `listening` is told the address, which has the real port where the settings asked for port 0.
     """
+    secret_of(settings)
+    _prepare(settings)
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     if listening:
         listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     _Server(settings, listener).run()
+
+
+def _prepare(settings: Settings) -> None:
+    """Refuses a database that cannot be used, and says how long a time bucket is."""
+    engine = connect(settings.database_url.get_secret_value())
+    try:
+        probe(engine)
+        configure(engine, bucket_seconds=settings.bucket_seconds)
+    finally:
+        # No connection may live on into the worker: two processes would speak over one socket.
+        engine.dispose()
 
 
 def bind(host: str, port: int) -> socket.socket:
