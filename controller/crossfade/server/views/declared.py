@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
-from crossfade.core.model import Model
-from crossfade.core.route import Route
+from crossfade.core.model import Model, model_to_dict
+from crossfade.core.route import Route, route_to_dict
+from crossfade.errors import NotFound
+from crossfade.server.database import begin
+from crossfade.server.store import declared, rollouts
+from crossfade.server.store.declared import StoredRoute
+from crossfade.server.views.plain import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,8 @@ class RouteView:
 
     def to_dict(self) -> dict[str, Any]:
         """The declaration, with `id`, `live_rollout` and `blue_since` beside it."""
-        raise NotImplementedError
+        beside = {"id": self.id, "live_rollout": self.live, "blue_since": plain(self.blue_since)}
+        return route_to_dict(self.route) | beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,24 +43,49 @@ class ModelView:
 
     def to_dict(self) -> dict[str, Any]:
         """The declaration, with `used_by` beside it."""
-        raise NotImplementedError
+        return model_to_dict(self.model) | {"used_by": list(self.used_by)}
 
 
 def routes(engine: Engine) -> list[RouteView]:
     """By name."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        live = {stored.route_id: stored.rollout.id for stored in rollouts.all_live(connection)}
+        return [_view(stored, live) for stored in declared.all_routes(connection).values()]
 
 
 def route(engine: Engine, name: str) -> RouteView:
     """Raises `NotFound`, naming the nearest there is."""
-    raise NotImplementedError
+    found = {view.route.name: view for view in routes(engine)}
+    if name not in found:
+        raise NotFound(f"no route is named {name!r}{_nearest(name, found)}")
+    return found[name]
 
 
 def models(engine: Engine) -> list[ModelView]:
     """By name."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        users: dict[str, list[str]] = {}
+        for stored in declared.all_routes(connection).values():
+            for name in {stored.route.blue, *stored.route.fallbacks}:
+                users.setdefault(name, []).append(stored.route.name)
+        for live in rollouts.all_live(connection):
+            users.setdefault(live.rollout.green, []).append(live.rollout.route)
+        found = declared.all_models(connection).values()
+        return [ModelView(model=model, used_by=tuple(sorted(set(users.get(model.name, []))))) for model in found]
 
 
 def model(engine: Engine, name: str) -> ModelView:
     """Raises `NotFound`, naming the nearest there is."""
-    raise NotImplementedError
+    found = {view.model.name: view for view in models(engine)}
+    if name not in found:
+        raise NotFound(f"no Model is named {name!r}{_nearest(name, found)}")
+    return found[name]
+
+
+def _view(stored: StoredRoute, live: dict[int, int]) -> RouteView:
+    return RouteView(id=stored.id, route=stored.route, live=live.get(stored.id), blue_since=stored.blue_since)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
+
+from crossfade.errors import NotFound
+from crossfade.server.database import begin
+from crossfade.server.store import evaluations as store
+from crossfade.server.store import rollouts
+from crossfade.server.views.plain import plain_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +31,7 @@ class Evaluation:
     conditions: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return plain_object(self)
 
 
 def evaluations(engine: Engine, rollout_id: int, *, since: datetime | None = None, most: int = 500) -> list[Evaluation]:
@@ -33,4 +39,22 @@ def evaluations(engine: Engine, rollout_id: int, *, since: datetime | None = Non
 
     Raises `NotFound`.
     """
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        if rollouts.find(connection, rollout_id) is None:
+            raise NotFound(f"there is no rollout {rollout_id}")
+        rows = store.since(connection, rollout_id, at=since or datetime(1970, 1, 1, tzinfo=UTC), most=most)
+    return [
+        Evaluation(
+            at=row.at,
+            step=row.step,
+            weight=row.weight,
+            act=row.act,
+            reason=row.reason,
+            sentence=row.sentence,
+            log_e_worse=row.log_e_worse,
+            log_e_worse_needed=row.log_e_worse_needed,
+            verdicts=tuple(row.verdicts),
+            conditions=row.conditions,
+        )
+        for row in rows
+    ]

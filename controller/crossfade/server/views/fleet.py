@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+
+from crossfade.core.phase import Phase
+from crossfade.server.database import begin
+from crossfade.server.store import declared, observations, rollouts
+from crossfade.server.store.declared import StoredRoute
+from crossfade.server.store.rollouts import Stored
+from crossfade.server.views.plain import plain_object
+
+LATELY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +48,66 @@ class FleetRow:
     """When the rollout's phase or step began."""
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return plain_object(self)
 
 
 def fleet(engine: Engine, *, now: datetime) -> list[FleetRow]:
     """Every route, those that need a person first, then live ones, then by name."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        latest = rollouts.latest_per_route(connection)
+        rows = [
+            _row(connection, route, latest.get(route.id), now) for route in declared.all_routes(connection).values()
+        ]
+    return sorted(rows, key=lambda row: (not row.needs_person, not row.live, row.route))
+
+
+def traffic(connection: Connection, route_id: int, rollout_id: int, now: datetime) -> float:
+    """The route's calls a second over the last five minutes, or since the first of them."""
+    since = (now - LATELY).timestamp()
+    found = observations.traffic(connection, rollouts=[0, rollout_id], route=route_id, since=since)
+    if not found.calls:
+        return 0.0
+    seconds: float = max(10.0, now.timestamp() - max(since, found.first))
+    return float(found.calls) / seconds
+
+
+def needs_person(stored: Stored) -> bool:
+    """Paused, or an open gate that a person opens."""
+    return stored.rollout.phase is Phase.PAUSED or (stored.rollout.is_live and stored.reason == "approval")
+
+
+def bake_left(stored: Stored, now: datetime) -> float | None:
+    """Seconds of the step's bake time still to come; None unless it runs."""
+    rollout = stored.rollout
+    if rollout.step_started_at is None or rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED):
+        return None
+    return max(0.0, rollout.plan.steps[rollout.step].bake - (now - rollout.step_started_at).total_seconds())
+
+
+def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now: datetime) -> FleetRow:
+    if stored is None:
+        lately = traffic(connection, route.id, 0, now)
+        return FleetRow(route=route.route.name, blue=route.route.blue, traffic=lately)
+    rollout = stored.rollout
+    calls, green = observations.step_calls(connection, rollout=rollout.id, route=route.id, step=rollout.step)
+    totals = observations.sums(connection, rollout=rollout.id, route=route.id)
+    return FleetRow(
+        route=route.route.name,
+        blue=route.route.blue,
+        traffic=traffic(connection, route.id, rollout.id, now),
+        rollout=rollout.id,
+        live=rollout.is_live,
+        green=rollout.green,
+        phase=str(rollout.phase),
+        step=rollout.step,
+        steps=len(rollout.plan.steps),
+        weight=rollout.weight,
+        observed_weight=100 * green / calls if calls and rollout.is_live else None,
+        verdict=stored.worst,
+        reason=stored.reason,
+        sentence=stored.sentence,
+        green_calls=next((row.calls for variant, row in totals.items() if variant == "green"), 0),
+        left_seconds=bake_left(stored, now),
+        needs_person=needs_person(stored),
+        since=rollout.ended_at or rollout.step_started_at or rollout.created_at,
+    )

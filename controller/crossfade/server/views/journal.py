@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+
+from crossfade.errors import NotFound
+from crossfade.server.database import begin
+from crossfade.server.store import journal as store
+from crossfade.server.store import rollouts
+from crossfade.server.views.plain import plain_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Entry:
     weight: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return plain_object(self)
 
 
 COLUMNS = (
@@ -54,4 +60,29 @@ COLUMNS = (
 
 def journal(engine: Engine, rollout_id: int | None = None, *, after: int = 0, most: int = 1000) -> list[Entry]:
     """Newest first: one rollout's (raises `NotFound`), or everything without one. Only ids above `after`."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        if rollout_id is not None and rollouts.find(connection, rollout_id) is None:
+            raise NotFound(f"there is no rollout {rollout_id}")
+        return entries(connection, rollout_id, after=after, most=most)
+
+
+def entries(connection: Connection, rollout_id: int | None, *, after: int = 0, most: int) -> list[Entry]:
+    """The same within a read that is under way."""
+    return [
+        Entry(
+            id=row.id,
+            at=row.at,
+            rollout=row.rollout_id,
+            subject=row.subject,
+            actor=row.actor,
+            actor_kind=row.actor_kind,
+            act=row.act,
+            reason=row.reason,
+            sentence=row.sentence,
+            numbers=row.numbers,
+            plan_hash=row.plan_hash,
+            step=row.step,
+            weight=row.weight,
+        )
+        for row in store.listed(connection, rollout_id=rollout_id, after=after, most=most)
+    ]

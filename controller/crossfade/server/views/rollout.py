@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from crossfade.server.views.journal import Entry
+from crossfade.core.observation import quantile
+from crossfade.core.phase import LIVE, MOVES, PERSONS_VERBS, Phase, Verb
+from crossfade.core.plan import plan_to_dict
+from crossfade.core.rollout import Rollout
+from crossfade.core.split import Variant
+from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.server.database import begin
+from crossfade.server.store import declared, evaluations, journal, observations, scores
+from crossfade.server.store import rollouts as store
+from crossfade.server.store.rollouts import Stored
+from crossfade.server.views.fleet import bake_left, needs_person, traffic
+from crossfade.server.views.journal import Entry, entries
+from crossfade.server.views.plain import plain_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +118,7 @@ class RolloutView:
     next_evaluation: datetime | None
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return plain_object(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +140,185 @@ class RolloutSummary:
     ended_at: datetime | None
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return plain_object(self)
 
 
 def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
     """Raises `NotFound`."""
-    raise NotImplementedError
+    with begin(engine, snapshot=True) as connection:
+        stored = store.find(connection, rollout_id)
+        if stored is None:
+            raise NotFound(f"there is no rollout {rollout_id}")
+        value, place = stored.rollout, {"rollout": rollout_id, "route": stored.route_id}
+        latest = evaluations.latest(connection, rollout_id)
+        calls, green = observations.step_calls(connection, **place, step=value.step)
+        blue_view, green_view = _variants(connection, value, stored.route_id)
+        return RolloutView(
+            id=value.id,
+            route=value.route,
+            blue=value.blue,
+            green=value.green,
+            phase=str(value.phase),
+            version=value.version,
+            plan=plan_to_dict(value.plan),
+            plan_hash=stored.plan_hash,
+            step=value.step,
+            steps=_steps(connection, stored, now),
+            weight=value.weight,
+            observed_weight=100 * green / calls if calls else None,
+            step_calls=calls,
+            step_green_calls=green,
+            traffic=traffic(connection, stored.route_id, rollout_id, now),
+            sentence=stored.sentence,
+            act=stored.act,
+            reason=stored.reason,
+            worst=stored.worst,
+            log_e_worse=latest.log_e_worse if latest else None,
+            log_e_worse_needed=latest.log_e_worse_needed if latest else None,
+            tiles=tuple(latest.verdicts) if latest else (),
+            conditions=latest.conditions if latest else {},
+            blue_calls=blue_view,
+            green_calls=green_view,
+            journal=tuple(entries(connection, rollout_id, most=20)),
+            verbs=_verbs(value),
+            needs_person=needs_person(stored),
+            created_at=value.created_at,
+            started_at=value.started_at,
+            step_started_at=value.step_started_at,
+            ended_at=value.ended_at,
+            evaluated_at=stored.evaluated_at,
+            next_evaluation=stored.next_evaluation,
+        )
 
 
 def rollouts(
     engine: Engine, *, route: str | None = None, phase: str | None = None, most: int = 200
 ) -> list[RolloutSummary]:
     """Newest first. `phase` may also be `live`. Raises `Invalid` for an unknown phase, `NotFound` for the route."""
-    raise NotImplementedError
+    phases = None
+    if phase is not None:
+        allowed = ["live", *(str(known) for known in Phase)]
+        if phase not in allowed:
+            raise Invalid([Problem("phase", f"{phase!r} is not known; allowed: {', '.join(allowed)}")])
+        phases = sorted(LIVE) if phase == "live" else [phase]
+    with begin(engine, snapshot=True) as connection:
+        found = declared.find_route(connection, route) if route is not None else None
+        if route is not None and found is None:
+            raise NotFound(f"no route is named {route!r}")
+        listed = store.listed(
+            connection,
+            route_id=found.id if found else None,
+            phases=[str(one) for one in phases] if phases else None,
+            most=most,
+        )
+    return [_summary(stored) for stored in listed]
+
+
+def _summary(stored: Stored) -> RolloutSummary:
+    value = stored.rollout
+    return RolloutSummary(
+        id=value.id,
+        route=value.route,
+        blue=value.blue,
+        green=value.green,
+        phase=str(value.phase),
+        version=value.version,
+        step=value.step,
+        steps=len(value.plan.steps),
+        weight=value.weight,
+        sentence=stored.sentence,
+        created_at=value.created_at,
+        started_at=value.started_at,
+        ended_at=value.ended_at,
+    )
+
+
+def _verbs(value: Rollout) -> tuple[VerbView, ...]:
+    """Every verb of a person's, tried on the value itself: the refusal is the one the act would meet."""
+    found = []
+    for verb in PERSONS_VERBS:
+        try:
+            value.moved(verb, value.created_at)
+        except Conflict as refusal:
+            found.append(VerbView(verb=str(verb), allowed=False, refusal=str(refusal)))
+        else:
+            found.append(VerbView(verb=str(verb), allowed=verb in MOVES[value.phase]))
+    return tuple(found)
+
+
+def _steps(connection: Connection, stored: Stored, now: datetime) -> tuple[StepView, ...]:
+    value = stored.rollout
+    started = _step_starts(connection, value)
+    running = value.phase in (Phase.PROGRESSING, Phase.PAUSED)
+    promoted = value.phase in (Phase.PROMOTED, Phase.SUPERSEDED)
+    views = []
+    for index, step in enumerate(value.plan.steps):
+        begun = started.get(index)
+        done = promoted or index < value.step
+        current = not done and index == value.step and value.started_at is not None
+        until = started.get(index + 1) or value.ended_at or now
+        views.append(
+            StepView(
+                weight=step.weight,
+                bake=step.bake,
+                approve=step.approve,
+                state="done" if done else "current" if current else "to_come",
+                spent_seconds=max(0.0, (until - begun).total_seconds()) if begun else None,
+                left_seconds=bake_left(stored, now) if current and running else None,
+                started_at=begun,
+            )
+        )
+    return tuple(views)
+
+
+def _step_starts(connection: Connection, value: Rollout) -> dict[int, datetime]:
+    """When each step began, by the journal: a start, or an advance, of a person or the controller."""
+    starts = {value.step: value.step_started_at} if value.step_started_at else {}
+    if value.started_at:
+        starts[0] = value.started_at
+    for row in journal.listed(connection, rollout_id=value.id, after=0, most=10_000):
+        if row.act == Verb.ADVANCE and row.step is not None:
+            starts[row.step] = row.at
+    return starts
+
+
+def _variants(connection: Connection, value: Rollout, route_id: int) -> tuple[VariantView, VariantView]:
+    place = {"rollout": value.id, "route": route_id}
+    sums = observations.sums(connection, **place)
+    tables = {
+        name: observations.counted(connection, name, **place)
+        for name in ("outcomes", "attempts", "latency", "first_token")
+    }
+    scored = scores.counted(connection, **place)
+
+    def view(variant: Variant, model: str) -> VariantView:
+        row = sums.get(variant)
+        bins = {
+            name: {int(key): count for key, count in tables[name].get(variant, {}).items()}
+            for name in ("latency", "first_token")
+        }
+        quantiles = {
+            name: {f"p{share}": quantile(found, share / 100) for share in (50, 90, 99)} for name, found in bins.items()
+        }
+        return VariantView(
+            variant=str(variant),
+            model=model,
+            calls=row.calls if row else 0,
+            judged=row.judged if row else 0,
+            errors=row.errors if row else 0,
+            busy=row.busy if row else 0,
+            raised=row.raised if row else 0,
+            retries=row.retries if row else 0,
+            failovers=row.failovers if row else 0,
+            scores=scored.get(variant, 0),
+            outcomes=tables["outcomes"].get(variant, {}),
+            attempts=tables["attempts"].get(variant, {}),
+            latency=quantiles["latency"],
+            first_token=quantiles["first_token"],
+            tokens_in=row.tokens_in if row else 0,
+            tokens_out=row.tokens_out if row else 0,
+            cost_sum=row.cost_sum if row else 0.0,
+            cost_per_call=row.cost_sum / row.cost_n if row and row.cost_n else None,
+        )
+
+    return view(Variant.BLUE, value.blue), view(Variant.GREEN, value.green)
