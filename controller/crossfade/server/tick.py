@@ -2,11 +2,127 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Engine
+import structlog
+from sqlalchemy import Connection, Engine
+
+from crossfade.core.decision import Act, Decision, apply, decide
+from crossfade.core.phase import Phase
+from crossfade.core.sentence import sentence
+from crossfade.errors import Unavailable
+from crossfade.server.database import begin
+from crossfade.server.figures import conditions_figures, decision_figures, log_figure, verdict_figures
+from crossfade.server.gather import gather
+from crossfade.server.store import evaluations, journal, partitions, rollouts
+from crossfade.server.store.rollouts import Stored
+from crossfade.server.usecases.moves import save_move
+from crossfade.stats.judge import judge
+
+log = structlog.get_logger("crossfade.tick")
+
+ACTOR = "controller"
+MOST_TURNS = 1000
+"""Of one pass: a pass ends even if rollouts come due as fast as they are evaluated."""
 
 
 def tick(engine: Engine, *, now: datetime) -> int:
-    """Evaluates every rollout that is due, each in a transaction of its own; returns how many turns were taken."""
-    raise NotImplementedError
+    """Evaluates every rollout that is due, each in a transaction of its own; returns how many turns were taken.
+
+    A turn that breaks is undone whole, journalled the first time, and tried again after a growing wait; the others
+    go on. Raises `Unavailable` when Postgres is away.
+    """
+    for turns in range(MOST_TURNS):
+        claimed: list[int] = []
+        try:
+            with begin(engine) as connection:
+                rollout_id = rollouts.claim_due(connection, now)
+                if rollout_id is None:
+                    return turns
+                claimed.append(rollout_id)
+                evaluate(connection, rollout_id, now)
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("turn broke", action="turn_broken", rollout=claimed[0] if claimed else None)
+            if not claimed:
+                raise
+            _postpone(engine, claimed[0], error, now)
+    return MOST_TURNS
+
+
+def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision:
+    """One rollout's turn: gather, judge, decide, apply, save, journal. The transaction holds its row."""
+    stored = rollouts.find(connection, rollout_id)
+    assert stored is not None
+    series, conditions = gather(connection, stored, now)
+    judgement = judge(stored.rollout.plan, series, step=stored.rollout.step)
+    decision = decide(stored.rollout, judgement, conditions, now)
+    after = apply(decision)
+    said = _said(stored, decision)
+    beside = {**said, "worst": str(judgement.worst), "evaluated_at": now}
+    save_move(connection, stored, after, actor=ACTOR, kind=journal.CONTROLLER, now=now, **beside)
+    _note(connection, decision, now)
+    if decision.act is not Act.HOLD or (said["act"], said["reason"]) != (stored.act, stored.reason):
+        journal.append(
+            connection,
+            at=now,
+            subject=f"rollout {rollout_id}",
+            actor=ACTOR,
+            kind=journal.CONTROLLER,
+            act=str(decision.act),
+            reason=str(decision.reason),
+            sentence=str(said["sentence"]),
+            numbers=decision_figures(decision),
+            rollout=after,
+            plan_hash=stored.plan_hash,
+        )
+        log.info(said["sentence"], action=f"rollout_{decision.act}", rollout=rollout_id, reason=str(decision.reason))
+    return decision
+
+
+def _said(stored: Stored, decision: Decision) -> dict[str, str | None]:
+    """The last decision as kept with the rollout. A paused one keeps saying why it was paused."""
+    if stored.rollout.phase is Phase.PAUSED and decision.act is Act.HOLD:
+        return {"act": stored.act, "reason": stored.reason, "sentence": stored.sentence}
+    return {"act": str(decision.act), "reason": str(decision.reason), "sentence": sentence(decision)}
+
+
+def _note(connection: Connection, decision: Decision, now: datetime) -> None:
+    """Keeps this look at the evidence, for the charts."""
+    partitions.create(connection, [now.astimezone(UTC).date()])
+    judgement = decision.judgement
+    evaluations.add(
+        connection,
+        rollout_id=decision.rollout.id,
+        at=now,
+        step=decision.rollout.step,
+        weight=decision.rollout.weight,
+        act=str(decision.act),
+        reason=str(decision.reason),
+        sentence=sentence(decision),
+        log_e_worse=log_figure(judgement.log_e_worse),
+        log_e_worse_needed=log_figure(judgement.log_e_worse_needed),
+        verdicts=[verdict_figures(verdict) for verdict in judgement.verdicts],
+        conditions=conditions_figures(decision.conditions),
+    )
+
+
+def _postpone(engine: Engine, rollout_id: int, error: Exception, now: datetime) -> None:
+    with begin(engine) as connection:
+        if rollouts.postpone(connection, rollout_id, now=now) != 1:
+            return
+        stored = rollouts.find(connection, rollout_id)
+        assert stored is not None
+        journal.append(
+            connection,
+            at=now,
+            subject=f"rollout {rollout_id}",
+            actor=ACTOR,
+            kind=journal.CONTROLLER,
+            act=str(Act.HOLD),
+            reason="turn_broken",
+            sentence=f"Not evaluated: {type(error).__name__}: {error}. It is tried again; weights stay as they are.",
+            rollout=stored.rollout,
+            plan_hash=stored.plan_hash,
+        )

@@ -36,11 +36,11 @@ def message(
     if ways is None:
         ways = [("Sign in", url_for("pages.login"))] if status == 401 else [("To the fleet", url_for("pages.fleet"))]
     if status == 503:
-        detail = f"{detail}. Services go on with their last snapshot and weights; nothing is lost."
+        detail = f"{detail.rstrip('.?')}. Services go on with their last snapshot and weights; nothing is lost."
     return render_template(
         "message.html",
         title=title or TITLES.get(status, "That did not work"),
-        detail=detail,
+        detail=detail[:1].upper() + detail[1:],
         problems=problems,
         ways=ways,
         incident=incident,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -13,9 +13,8 @@ from crossfade.server.database import begin
 from crossfade.server.store import declared, observations, rollouts
 from crossfade.server.store.declared import StoredRoute
 from crossfade.server.store.rollouts import Stored
+from crossfade.server.traffic import traffic
 from crossfade.server.views.plain import plain_object
-
-LATELY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +58,6 @@ def fleet(engine: Engine, *, now: datetime) -> list[FleetRow]:
             _row(connection, route, latest.get(route.id), now) for route in declared.all_routes(connection).values()
         ]
     return sorted(rows, key=lambda row: (not row.needs_person, not row.live, row.route))
-
-
-def traffic(connection: Connection, route_id: int, rollout_id: int, now: datetime) -> float:
-    """The route's calls a second over the last five minutes, or since the first of them."""
-    since = (now - LATELY).timestamp()
-    found = observations.traffic(connection, rollouts=[0, rollout_id], route=route_id, since=since)
-    if not found.calls:
-        return 0.0
-    seconds: float = max(10.0, now.timestamp() - max(since, found.first))
-    return float(found.calls) / seconds
 
 
 def needs_person(stored: Stored) -> bool:

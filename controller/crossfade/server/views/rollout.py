@@ -18,7 +18,8 @@ from crossfade.server.database import begin
 from crossfade.server.store import declared, evaluations, journal, observations, scores
 from crossfade.server.store import rollouts as store
 from crossfade.server.store.rollouts import Stored
-from crossfade.server.views.fleet import bake_left, needs_person, traffic
+from crossfade.server.traffic import traffic
+from crossfade.server.views.fleet import bake_left, needs_person
 from crossfade.server.views.journal import Entry, entries
 from crossfade.server.views.plain import plain_object
 

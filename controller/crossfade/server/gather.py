@@ -1,0 +1,96 @@
+"""Gather: a rollout's sealed evidence and its circumstances, out of the store. Reads only.
+
+A bucket is sealed for a check `maturity` seconds after its end. What was received later does not count, so the
+evidence of any past moment is a function of the stored rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from crossfade.core.decision import Conditions
+from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
+from crossfade.core.outcome import Outcome
+from crossfade.core.plan import Check
+from crossfade.core.split import Variant
+from crossfade.server.store import observations, rollouts, scores, snapshots
+from crossfade.server.store.rollouts import Stored
+from crossfade.server.traffic import traffic
+
+HISTORY = timedelta(days=1)
+"""How far back before the rollout blue's own rate is read; it starts the base rate and is never evidence."""
+THROTTLED_LATELY = timedelta(minutes=1)
+MISCONFIGURED_LATELY = timedelta(minutes=5)
+
+
+def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
+    """One Series for each check of the plan, in its order, and what decide must know besides."""
+    _, length = snapshots.state(connection)
+    series = tuple(_series(connection, stored, check, length, now) for check in stored.rollout.plan.checks)
+    return series, _conditions(connection, stored, now)
+
+
+def _series(connection: Connection, stored: Stored, check: Check, length: int, now: datetime) -> Series:
+    rollout = stored.rollout
+    started = rollout.started_at or rollout.created_at
+    seal = length + check.maturity
+    place = {"rollout": rollout.id, "route": stored.route_id}
+    window = {
+        "after": int(started.timestamp()) // length * length - length,
+        "sealed": int(now.timestamp() - seal) // length * length,
+        "seal": seal,
+    }
+    before = {
+        "rollouts": rollouts.ids_since(connection, stored.route_id, started - HISTORY),
+        "route": stored.route_id,
+        "since": (started - HISTORY).timestamp(),
+        "until": started.timestamp(),
+    }
+    if check.is_score:
+        metric = check.score_name
+        sums = scores.loss_sums(connection, **place, metric=metric, length=length, **window)
+        buckets = _buckets(sums, whole=False)
+        return Series(check.metric, buckets, scores.blue_losses(connection, metric=metric, **before))
+    buckets = _buckets(observations.error_sums(connection, **place, **window), whole=True)
+    return Series(check.metric, buckets, observations.blue_errors(connection, **before))
+
+
+def _buckets(rows: Iterable[Row[Any]], *, whole: bool) -> tuple[Bucket, ...]:
+    """The rows of both variants side by side, in the order of (bucket, step)."""
+    found: dict[tuple[int, int], dict[Variant, Summary]] = {}
+    for row in rows:
+        summary = Summary(int(row.n), float(row.s), float(row.s if whole else row.q))
+        found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = summary
+    return tuple(
+        Bucket(start, step, blue=sums.get(Variant.BLUE, EMPTY), green=sums.get(Variant.GREEN, EMPTY))
+        for (start, step), sums in sorted(found.items())
+    )
+
+
+def _conditions(connection: Connection, stored: Stored, now: datetime) -> Conditions:
+    rollout = stored.rollout
+    place = {"rollout": rollout.id, "route": stored.route_id}
+    calls, green = observations.step_calls(connection, **place, step=rollout.step)
+    lately, _ = observations.green_attempts(
+        connection, **place, green=rollout.green, since=(now - THROTTLED_LATELY).timestamp()
+    )
+    since = max(now - MISCONFIGURED_LATELY, rollout.resumed_at or rollout.created_at)
+    own, elsewhere = observations.green_attempts(connection, **place, green=rollout.green, since=since.timestamp())
+    attempts = sum(lately.values())
+    return Conditions(
+        calls=calls,
+        green_calls=green,
+        traffic=traffic(connection, stored.route_id, rollout.id, now),
+        throttled=(_of(lately, Outcome.THROTTLED, Outcome.QUOTA) / attempts) if attempts else 0.0,
+        misconfigured=_of(own, Outcome.MISCONFIGURED, Outcome.DENIED),
+        # A call that another Model answered brought one attempt that was not green's.
+        attempts=max(0, sum(own.values()) - elsewhere),
+    )
+
+
+def _of(counts: dict[str, int], *outcomes: Outcome) -> int:
+    return sum(counts.get(outcome, 0) for outcome in outcomes)
