@@ -33,7 +33,7 @@ python3 dev.py COMMAND [ARGUMENT...]      Crossfade from this checkout
           [--scenario better|worse|broken|throttled|outage|same]
           [--headless] [--seed N] [--report FILE] [--port N]
   up      controller, scheduler and Postgres for real use (DATABASE_URL if set)
-  test    pytest, page tests in Chromium included (found, or installed if it may)
+  test    pytest, page tests in Chromium included (found, else installed)
           [--full] adds the tests marked slow; all else is handed to pytest
   check   ruff, ruff format --check, mypy --strict, the import contract
 

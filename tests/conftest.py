@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 import shutil
 import uuid
@@ -16,6 +14,7 @@ import pytest
 import sqlalchemy
 from psycopg import sql
 
+from crossfade.server.migrate import upgrade
 from crossfade.server.postgres import scratch_postgres
 
 # The tests make their own servers and secrets. Whatever the shell that started them points at (a database, a
@@ -42,11 +41,7 @@ def postgres_url() -> Iterator[str]:
 def migrated_template(postgres_url: str) -> Iterator[str]:
     """The name of a database with all migrations applied, to copy from."""
     with _database(postgres_url, "crossfade_template") as (name, url):
-        if importlib.util.find_spec("crossfade.server.migrate"):
-            from crossfade.server.migrate import upgrade
-
-            with contextlib.suppress(NotImplementedError):
-                upgrade(url)
+        upgrade(url)
         yield name
 
 
