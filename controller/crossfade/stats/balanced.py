@@ -51,13 +51,14 @@ def binary_bets(a: Floats, c: Floats, d: Floats, n_g: Floats, n_b: Floats, side:
     i_g, i_b = n_g / (c * (1 - c)), n_b / (a * (1 - a))
     u = np.clip(a + (c - a - d) * (i_g / (i_g + i_b)), low, high)
     for _ in range(NEWTON_STEPS):
+        # The derivative times the variances at u and u + d: the same root and sign, and no poles.
         p = u + d
         v_u, v_p = u * (1 - u), p * (1 - p)
-        slope = n_b * (u - a) / v_u + n_g * (p - c) / v_p
-        low, high = np.where(slope < 0, u, low), np.where(slope < 0, high, u)
-        bend = n_b * (u * (u - 2 * a) + a) / (v_u * v_u) + n_g * (p * (p - 2 * c) + c) / (v_p * v_p)
-        step = u - slope / bend
-        u = np.where((step > low) & (step < high), step, (low + high) / 2)
+        value = n_b * (u - a) * v_p + n_g * (p - c) * v_u
+        rise = n_b * (v_p + (u - a) * (1 - 2 * p)) + n_g * (v_u + (p - c) * (1 - 2 * u))
+        low, high = np.where(value < 0, u, low), np.where(value < 0, high, u)
+        step = u - value / np.where(rise > 0, rise, np.inf)
+        u = np.where((step >= low) & (step <= high) & (rise > 0), step, (low + high) / 2)
     p = u + d
     lambda_g = _one_sided((c - p) / (p * (1 - p)), side)
     return _within(u, d, lambda_g, n_g / n_b, side, 1 - LEAST_FACTOR)

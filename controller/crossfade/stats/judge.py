@@ -102,7 +102,10 @@ def _calls_needed(state: State, level: float, weight: float) -> int | None:
     estimate = state.stratified.estimate
     error = state.stratified.standard_error(state.blue, state.green, state.dispersion.phi)
     if estimate is None or error is None:
-        return None
+        if not state.base.n:
+            return None
+        # Before the first bucket blue's history alone says what it takes, if green is its equal.
+        estimate, error = 0.0, 0.0
     return calls_needed(
         p_b=state.base.mean,
         difference=shrunk(estimate, error, state.setting.margin),

@@ -21,7 +21,7 @@ from crossfade.stats.base_rate import DECAY
 from crossfade.stats.columns import Columns, Floats
 
 PSEUDO_BUCKETS = 20.0
-SOON_BUCKETS = 2.0
+SOON_BUCKETS = 3.0
 SHRINK_CALLS = 20.0
 """Green's variance starts as blue's, with the weight of so many calls."""
 
@@ -65,7 +65,7 @@ class Dispersion:
 
     @property
     def soon(self) -> float:
-        """The same started with 2 pseudo-buckets: noisier, and not fooled by a burst in the first buckets."""
+        """The same started with 3 pseudo-buckets: noisier, and not fooled by a burst in the first buckets."""
         return self._ratio(SOON_BUCKETS)
 
     def _ratio(self, start: float) -> float:
