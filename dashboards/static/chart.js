@@ -4,7 +4,8 @@
   const place = document.getElementById("charts");
   if (!place || typeof uPlot === "undefined") return;
   const END_ROOM = 110;
-  const HEIGHT = 250;
+  const HEIGHT = 230;
+  const FONT = getComputedStyle(document.body).fontFamily;
   let drawn = [];
   let data = null;
   let tag = null;
@@ -35,12 +36,12 @@
             const { left, top, width, height } = u.bbox;
             const ratio = devicePixelRatio;
             ctx.save();
-            ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+            ctx.font = `${11 * ratio}px ${FONT}`;
             ctx.textBaseline = "top";
             let free = -Infinity;
             for (const marker of data.markers) {
               const x = Math.round(u.valToPos(marker.at, "x", true));
-              if (x < left || x > left + width) continue;
+              if (x < left || x > left + width || marker.act === "advance") continue;
               const bad = marker.act === "roll_back";
               ctx.strokeStyle = colour(bad ? "--bad" : "--line-strong");
               ctx.lineWidth = ratio;
@@ -51,7 +52,7 @@
               ctx.stroke();
               const words = marker.words;
               const wide = ctx.measureText(words).width;
-              if (marker.act === "advance" || x + 4 * ratio < free) continue;
+              if (x + 4 * ratio < free) continue;
               ctx.fillStyle = colour(bad ? "--bad" : "--soft");
               const overflows = x + 5 * ratio + wide > left + width;
               ctx.textAlign = overflows ? "right" : "left";
@@ -89,7 +90,7 @@
               }
             }
             ctx.save();
-            ctx.font = `${11.5 * ratio}px system-ui, sans-serif`;
+            ctx.font = `${11.5 * ratio}px ${FONT}`;
             ctx.textBaseline = "middle";
             ctx.textAlign = "left";
             for (const label of shown) {
@@ -113,12 +114,12 @@
     const stroke = colour("--soft");
     const grid = { stroke: colour("--line"), width: 1 };
     const ticks = { stroke: colour("--line"), width: 1, size: 4 };
-    const font = "11.5px system-ui, sans-serif";
+    const font = `11.5px ${FONT}`;
     const days = data.at.length && data.at.at(-1) - data.at[0] > 86400;
     const short = data.at.length && data.at.at(-1) - data.at[0] < 600;
     return [
       {
-        stroke, grid: { show: false }, ticks, font, space: 64,
+        stroke, grid: { show: false }, ticks, font, space: 64, size: 30,
         values: (u, splits) => splits.map((s) => (days ? `${new Date(s * 1000).toISOString().slice(5, 10)} ` : "") + clock(s, short)),
       },
       { stroke, grid, ticks, font, size: 52, values: (u, splits) => splits.map((s) => `${+s.toFixed(2)}${unit}`) },
