@@ -38,13 +38,10 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     rollout = stored.rollout
     started = rollout.started_at or rollout.created_at
     seal = length + check.maturity
-    place = {"rollout": rollout.id, "route": stored.route_id}
-    window = {
-        "after": int(started.timestamp()) // length * length - length,
-        "sealed": int(now.timestamp() - seal) // length * length,
-        "seal": seal,
-    }
-    before = {
+    place: dict[str, Any] = {"rollout": rollout.id, "route": stored.route_id}
+    place["after"] = int(started.timestamp()) // length * length - length
+    place["sealed"] = int(now.timestamp() - seal) // length * length
+    before: dict[str, Any] = {
         "rollouts": rollouts.ids_since(connection, stored.route_id, started - HISTORY),
         "route": stored.route_id,
         "since": (started - HISTORY).timestamp(),
@@ -52,11 +49,12 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     }
     if check.is_score:
         metric = check.score_name
-        sums = scores.loss_sums(connection, **place, metric=metric, length=length, **window)
-        buckets = _buckets(sums, whole=False)
-        return Series(check.metric, buckets, scores.blue_losses(connection, metric=metric, **before))
-    buckets = _buckets(observations.error_sums(connection, **place, **window), whole=True)
-    return Series(check.metric, buckets, observations.blue_errors(connection, **before))
+        sums = scores.loss_sums(connection, **place, metric=metric, length=length, seal=seal)
+        history = scores.blue_losses(connection, metric=metric, **before)
+    else:
+        sums = observations.error_sums(connection, **place, seal=seal)
+        history = observations.blue_errors(connection, **before)
+    return Series(check.metric, _buckets(sums, whole=not check.is_score), history)
 
 
 def _buckets(rows: Iterable[Row[Any]], *, whole: bool) -> tuple[Bucket, ...]:

@@ -58,7 +58,7 @@ _away = False
 
 
 def one_pass(engine: Engine, name: str) -> None:
-    """One tick, with the clock read once, and a sign of life. Says once that Postgres is away, and once that it is back."""
+    """One tick, the clock read once, and a sign of life. Says once that Postgres is away, and once that it is back."""
     global _away
     now = datetime.now(UTC)
     try:
