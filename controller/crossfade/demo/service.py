@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ def main(text: str) -> None:
     service.run()
     path = Path(settings.report)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(service.counted)))
+    part.write_text(json.dumps(vars(service.counted)))
     os.replace(part, path)
 
 

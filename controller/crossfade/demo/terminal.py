@@ -91,7 +91,9 @@ class Terminal:
         key = f"{rollout['phase']} {step} {rollout['reason']}"
         if key != words or spent - at >= LINE_SECONDS:
             self._said = (key, spent)
-            self._console.print(f"{spent:5.0f} s  {rollout['phase']:<11}  {step}  {rollout['sentence']}")
+            self._console.print(
+                f"{spent:5.0f} s  {rollout['phase']:<11}  {step}  {rollout['sentence']}", soft_wrap=True
+            )
 
     def end(self, story: list[str]) -> None:
         """The last words, paragraph by paragraph."""
