@@ -26,7 +26,7 @@ _THINNED = text(
         SELECT *, row_number() OVER (ORDER BY at) AS place, count(*) OVER () AS total
         FROM evaluations WHERE rollout_id = :rollout AND at > :since
     ) AS looks
-    WHERE place % greatest(1, ceil(total / :most)) = 0 OR place = total OR act <> 'hold'
+    WHERE place % greatest(1, CAST(ceil(total / :most) AS bigint)) = 0 OR place = total OR act <> 'hold'
     ORDER BY at
     """
 )
