@@ -1,0 +1,241 @@
+"""The pages in a browser: read without JavaScript, kept current by it, acted on with a reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from crossfade.server.usecases.tokens import revoke_token
+
+pytestmark = pytest.mark.browser
+SCHEMES = ("light", "dark")
+
+
+def test_the_fleet_shows_each_route_with_its_rollout_and_filters_with_counts(site: Any, window: Any) -> None:
+    page = window.open(site.link("viewer"))
+    expect(page.get_by_role("heading", name="Fleet")).to_be_visible()
+    rows = page.locator("#fleet tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("Progressing")
+    expect(rows.first).to_contain_text("wanted")
+    page.get_by_role("link", name=re.compile("At rest 1")).click()
+    expect(page).to_have_url(re.compile("show=idle"))
+    expect(page.locator("#fleet tbody tr")).to_have_count(1)
+
+
+def test_the_rollout_page_says_what_is_next_and_on_what_it_rests(site: Any, window: Any) -> None:
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#sentence")).to_contain_text(re.compile("Holding at|Advanced from"))
+    assert page.locator("#sentence").get_attribute("aria-live") == "polite"
+    expect(page.locator(".rail li")).to_have_count(3)
+    tiles = page.locator("article.tile")
+    expect(tiles).to_have_count(2)
+    for tile in tiles.all():
+        expect(tile.locator(".badge")).to_contain_text(re.compile("Passed|Not decided yet|No data yet"))
+        expect(tile).to_contain_text("Green is")
+    for part in ("split", "outcomes", "latency", "cost", "journal"):
+        expect(page.locator(f"#{part}")).to_be_visible()
+    expect(page.locator("#outcomes")).to_contain_text("model error")
+    expect(page.locator("#latency")).to_contain_text("first token, p99")
+    expect(page.locator("#charts[data-drawn]")).to_be_attached()
+    expect(page.locator("#charts canvas")).to_have_count(5)
+    page.get_by_text("The same as a table").click()
+    expect(page.locator("#looks tbody tr").first).to_be_visible()
+
+
+def test_everything_is_read_without_javascript(site: Any, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.link("operator"))
+    page.get_by_role("row").nth(1).get_by_role("link").first.click()
+    expect(page.locator("#sentence")).to_contain_text(re.compile("Holding at|Advanced from"))
+    expect(page.locator("article.tile")).to_have_count(2)
+    page.get_by_text("The same as a table").click()
+    expect(page.locator("#looks tbody tr").first).to_be_visible()
+    page.get_by_role("link", name="Pause", exact=True).click()
+    page.get_by_label("Reason").fill("no script here")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#head")).to_contain_text("Paused")
+    expect(page.locator("#journal")).to_contain_text("no script here")
+    context.close()
+
+
+def test_acting_asks_for_a_reason_and_the_page_follows_by_itself(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    other = window.open(f"{site.address}/rollouts/{site.live}")
+    page.get_by_role("link", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("a breach still rolls it back")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(dialog).to_be_visible()  # the reason is missing
+    dialog.get_by_label("Reason").fill("the lunch hour")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(page.locator("#head")).to_contain_text("Paused")
+    expect(page.locator("#journal")).to_contain_text("the lunch hour")
+    expect(other.locator("#head")).to_contain_text("Paused", timeout=10_000)
+    expect(other.locator("#do-pause")).to_have_attribute("aria-disabled", "true")
+    expect(other.locator("#do-pause")).to_have_attribute("title", re.compile("."))
+
+
+def test_a_page_that_is_out_of_date_is_refused_and_says_what_is_there(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}/act/advance?version=1")
+    site.plane.act(site.live, "pause", reason="first")
+    page.get_by_label("Reason").fill("too late")
+    page.get_by_role("button", name="Advance").click()
+    expect(page.get_by_role("heading", name="It is different by now")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("paused")
+    page.get_by_role("link", name="See what is there now").click()
+    expect(page.locator("#head")).to_contain_text("Paused")
+
+
+def test_abort_ends_the_rollout_and_it_stays_to_be_read(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    page.get_by_role("link", name="Abort", exact=True).click()
+    page.get_by_role("dialog").get_by_label("Reason").fill("enough seen")
+    page.get_by_role("dialog").get_by_role("button", name="Abort").click()
+    expect(page.locator("#head")).to_contain_text("Aborted")
+    page.goto(f"{site.address}/")
+    expect(page.locator("#past")).to_contain_text("enough seen")
+
+
+def test_a_viewer_reads_and_may_not_act(site: Any, window: Any) -> None:
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#actions a[href]")).to_have_count(0)
+    expect(page.locator("#actions")).to_contain_text("needs an operator")
+    expect(page.get_by_role("link", name="Register")).to_have_count(0)
+    answer = page.goto(f"{site.address}/rollouts/{site.live}/act/abort")
+    assert answer is not None
+    assert answer.status == 403
+
+
+def test_registering_shows_every_problem_beside_its_field_and_then_the_rollout(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/register?route=other")
+    page.locator("#step-1-weight").fill("0.5")
+    page.locator("#step-2-bake").fill("soon")
+    page.locator("#step-3-weight").fill("120")
+    page.locator("#check-0-margin").fill("0")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    for field in ("green", "step-1-weight", "step-2-bake", "step-3-weight", "check-0-margin"):
+        expect(page.locator(f"#{field}-wrong")).to_be_visible()
+        assert page.locator(f"#{field}").get_attribute("aria-invalid") == "true"
+    expect(page.locator("#step-3-weight")).to_have_value("120")
+    page.locator("#green").select_option("new")
+    for field, value in (
+        ("step-1-weight", "5"),
+        ("step-2-bake", "2m"),
+        ("step-3-weight", "50"),
+        ("check-0-margin", "2"),
+    ):
+        page.locator(f"#{field}").fill(value)
+    expect(page.locator("#expect")).to_contain_text("25 % opens within: error rate 8 points")
+    page.get_by_role("button", name="Add a check").click()
+    page.locator("#check-1-metric").fill("score.accuracy")
+    page.locator("#check-1-margin").fill("1")
+    page.locator("#reason").fill("cheaper")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    expect(page.locator("#head")).to_contain_text("other")
+    expect(page.locator("#head")).to_contain_text("Progressing")
+    expect(page.locator("#steps")).to_contain_text("2 min")
+
+
+def test_a_second_live_rollout_is_refused_in_the_form(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/register?route=anthropic.claude-3-haiku-20240307-v1:0")
+    expect(page.locator("#expect")).to_contain_text("has a live rollout")
+    page.locator("#green").select_option("new")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    expect(page.get_by_role("alert").first).to_contain_text(f"rollout {site.live}")
+
+
+def test_signing_in_by_token_leads_to_the_page_asked_for_and_out_again(site: Any, window: Any) -> None:
+    page = window.open(f"{site.address}/rollouts/{site.live}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("Token").fill("cft_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not known")
+    page.get_by_label("Token").fill(site.tokens["shim"][1])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("shim token")
+    page.get_by_label("Token").fill(site.tokens["viewer"][1])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{site.address}/rollouts/{site.live}")
+    cookie = next(c for c in window.context.cookies() if c["name"].startswith("crossfade_"))
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Lax"
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{site.address}/")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_revoking_a_token_ends_its_sessions(site: Any, window: Any) -> None:
+    page = window.open(site.link("viewer"))
+    expect(page.get_by_role("heading", name="Fleet")).to_be_visible()
+    revoke_token(site.engine, site.tokens["viewer"][0].id, actor="test", now=site.plane.now)
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(site.link("operator"))
+    for path in ("/", f"/rollouts/{site.live}", f"/rollouts/{site.live}/act/abort", "/register", "/nothing", "/login"):
+        page.goto(site.address + path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
+
+
+def test_light_and_dark_follow_the_system_and_then_the_person(site: Any, browser: Browser) -> None:
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(site.link("viewer"))
+
+    def ground() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    dark = ground()
+    page.get_by_role("button", name="Light or dark").click()
+    light = ground()
+    assert light != dark
+    page.reload()
+    assert ground() == light
+    context.close()
+
+
+def test_the_keyboard_reaches_the_actions_and_shows_where_it_is(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "do-abort":
+            break
+    assert page.evaluate("document.activeElement.id") == "do-abort"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_label("Reason")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_page_says_that_it_is_not_kept_up_any_more(site: Any, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    page.route("**/live*", lambda route: route.abort())
+    expect(page.locator("#away")).to_contain_text("cannot be reached", timeout=10_000)
+    page.unroute("**/live*")
+    expect(page.locator("#away")).to_be_hidden(timeout=10_000)
+    context.close()
