@@ -15,7 +15,7 @@ import click
 from crossfade.cli.client import Client
 from crossfade.errors import SetupError
 from crossfade.server.bring_up import address_of, start_controller, start_scheduler
-from crossfade.server.processes import PartEnded, Processes, end_on_signals
+from crossfade.server.processes import Processes, end_on_signals
 
 LOOK_SECONDS = 0.5
 MOST_LOG_BYTES = 10_000_000
@@ -53,8 +53,6 @@ def run_up(host: str | None, port: int | None, data: str) -> None:
                 processes.check()
                 relay = [(part, _relay(part.name, part.log, seen)) for part, seen in relay]
                 time.sleep(LOOK_SECONDS)
-        except PartEnded as ended:
-            raise SetupError(ended.last[-1]) if ended.code == 2 and ended.last else ended from None
         except KeyboardInterrupt:
             click.echo("Stopping.", err=True)
             raise

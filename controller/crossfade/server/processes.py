@@ -20,12 +20,14 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from crossfade.errors import CrossfadeError
+from crossfade.errors import CrossfadeError, SetupError
 from crossfade.server import reaper
 
 PATIENCE_SECONDS = 15.0
 LOOK_SECONDS = 0.05
 LAST_LINES = 12
+SETUP_CODE = 2
+"""What every command of ours exits with when the machine or its settings do not allow a start."""
 _PR_SET_PDEATHSIG = 1
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -39,7 +41,6 @@ class PartEnded(CrossfadeError):  # noqa: N818
         super().__init__(f"{name} {how}:{said}")
         self.name = name
         self.code = code
-        self.last = tuple(last)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +113,14 @@ class Processes:
         self._tell(f"child {pid}")
 
     def check(self) -> None:
-        """Raises `PartEnded` for a part that has ended by itself."""
+        """Raises `PartEnded` for a part that has ended by itself, `SetupError` with its own words if for that."""
         for part in self._parts:
             code = part.process.poll()
+            last = [] if code is None else part.last_lines()
+            if code == SETUP_CODE and last:
+                raise SetupError(last[-1])
             if code is not None:
-                raise PartEnded(part.name, code, part.last_lines())
+                raise PartEnded(part.name, code, last)
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
         """Waits until `ready()`; raises if a part ends meanwhile, or if it takes longer than `seconds`."""
