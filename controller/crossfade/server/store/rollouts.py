@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from crossfade.core.phase import LIVE, Phase
 from crossfade.core.plan import Plan, plan_to_dict, read_plan
@@ -127,7 +128,7 @@ def listed(
 
 def latest_per_route(connection: Connection) -> dict[int, Stored]:
     """Each route's newest rollout, by the route's number."""
-    query = _select().distinct(rollouts.c.route_id).order_by(rollouts.c.route_id, rollouts.c.id.desc())
+    query = _select().ext(distinct_on(rollouts.c.route_id)).order_by(rollouts.c.route_id, rollouts.c.id.desc())
     return {row.route_id: _to_stored(row) for row in connection.execute(query)}
 
 
