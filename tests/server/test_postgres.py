@@ -21,7 +21,6 @@ from crossfade.errors import SetupError
 from crossfade.server.postgres import binaries as programs
 from crossfade.server.postgres import postgres, start
 from crossfade.server.postgres.binaries import Binaries, find_binaries, from_system, from_wheel
-from crossfade.server.postgres.cluster import trouble
 
 INSTALLED = [found for found in (from_wheel(), *from_system()) if found and found.major >= 15]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileges")
@@ -341,9 +340,40 @@ def test_data_of_an_ordinary_user_stays_that_users(folder: Path) -> None:
         assert {Path(f"/proc/{pid}").stat().st_uid for pid in servers_on(folder)} == {12345}
 
 
-def test_a_full_disk_is_said_in_one_line() -> None:
-    said = "creating subdirectories ... initdb: error: could not create directory: No space left on device\n"
-    assert "the disk is full" in trouble(said)
+@pytest.mark.parametrize("megabytes", [20, 80], ids=["at the first start", "while it runs"])
+def test_a_full_disk_is_said_in_one_line(folder: Path, megabytes: int) -> None:
+    """In a mount namespace of its own, so that the small disk goes with the process."""
+    script = textwrap.dedent("""
+        mount -t tmpfs -o size=$2m,mode=755 small "$1" || exit 77
+        exec "$3" -c '
+        import sys
+        from pathlib import Path
+        from crossfade.errors import SetupError
+        from crossfade.server.postgres import postgres
+        folder = Path(sys.argv[1])
+        try:
+            with postgres(folder / "data"):
+                pass
+            with (folder / "filler").open("wb", buffering=0) as filler:
+                while filler.write(b"x" * 4096) == 4096:
+                    pass
+        except OSError:
+            pass
+        except SetupError as error:
+            sys.exit(str(error))
+        try:
+            with postgres(folder / "data"):
+                pass
+        except SetupError as error:
+            sys.exit(str(error))
+        ' "$1"
+    """)
+    command = ["unshare", "-rm" if os.geteuid() else "-m", "sh", "-c", script, "sh"]
+    done = subprocess.run([*command, folder, str(megabytes), sys.executable], capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
+    assert "the disk is full" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_permission_is_said_in_one_line(folder: Path) -> None:

@@ -22,6 +22,7 @@ from crossfade.server.postgres.program import Home, start_program
 DATABASE = "crossfade"
 ROLE = "crossfade"
 INITDB_SECONDS = 120
+NEEDED_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def write_access(layout: Layout, account: Account) -> None:
     _write(layout.cluster / "pg_ident.conf", "".join(lines), account)
 
 
-def trouble(said: str) -> str:
+def trouble(said: str, folder: Path) -> str:
     """The line of Postgres's own output that says why it failed, with what to do about it."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "error" in line.lower()]
@@ -102,7 +103,8 @@ def trouble(said: str) -> str:
     for mark in ("FATAL:", "PANIC:", "initdb: error:", "ERROR:"):
         reason = reason.split(mark)[-1].strip()
     whole = said.lower()
-    if "no space left on device" in whole or "disk quota exceeded" in whole:
+    full = shutil.disk_usage(folder).free < NEEDED_BYTES
+    if full or "no space left on device" in whole or "disk quota exceeded" in whole:
         return f"the disk is full ({reason}): free some space there, or choose another folder"
     if "permission denied" in whole or "read-only file system" in whole:
         return f"no permission ({reason}): correct the owner and mode of the folder, or choose another"
@@ -123,18 +125,19 @@ def _run(command: list[str | Path], layout: Layout, home: Home, stdin: str = "")
     with tempfile.TemporaryFile() as script:
         script.write(stdin.encode())
         script.seek(0)
-        program = start_program(command, home, output=layout.log, stdin=script)
+        # What it says goes through a pipe: on a full disk a log would stay empty.
+        program = start_program(command, home, output=None, stdin=script)
     try:
-        failed = program.process.wait(INITDB_SECONDS) != 0
+        said, _ = program.process.communicate(timeout=INITDB_SECONDS)
     except subprocess.TimeoutExpired:
         raise SetupError(
             f"Postgres made no database in {layout.data_dir} within {INITDB_SECONDS} s: is that disk working?"
         ) from None
     finally:
         program.stop()
-    if failed:
-        said = layout.log.read_text(errors="replace")
-        raise SetupError(f"Postgres could not make a database in {layout.data_dir}: {trouble(said)}")
+    if program.process.returncode != 0:
+        why = trouble(said.decode(errors="replace"), layout.data_dir)
+        raise SetupError(f"Postgres could not make a database in {layout.data_dir}: {why}")
 
 
 def _check_owner(layout: Layout, account: Account) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,8 +52,10 @@ class Program:
                 continue
 
 
-def start_program(command: list[str | Path], home: Home, *, output: Path, stdin: IO[bytes] | None = None) -> Program:
-    """Runs `command`, everything it says to `output`."""
+def start_program(
+    command: list[str | Path], home: Home, *, output: Path | None, stdin: IO[bytes] | None = None
+) -> Program:
+    """Runs `command`; what it says goes to the file `output`, or to a pipe that the caller reads if that is None."""
     # The kernel ties a child to the thread that forked it, so only the main thread may rely on that.
     tied = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
     read_end, life = (-1, None) if tied else os.pipe()
@@ -60,7 +63,7 @@ def start_program(command: list[str | Path], home: Home, *, output: Path, stdin:
     identity = (account.uid, account.gid) if account.drops else (-1, -1)
     numbers = [str(number) for number in (os.getpid(), *identity, home.lock, read_end)]
     try:
-        with output.open("wb") as said:
+        with contextlib.nullcontext(subprocess.PIPE) if output is None else output.open("wb") as said:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", launcher.__file__, *numbers, *command],
                 stdin=stdin or subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -95,9 +96,10 @@ def start(
     try:
         return _start(layout, socket_dir, fast, binaries)
     except OSError as error:
-        where = error.filename or layout.data_dir
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full" if full else f"{error.filename or layout.data_dir}: {error.strerror}"
         raise SetupError(
-            f"cannot keep a database in {layout.data_dir}: {where}: {error.strerror}: "
+            f"cannot keep a database in {layout.data_dir}: {why}: "
             "correct that, choose another folder, or set DATABASE_URL"
         ) from error
 
@@ -173,7 +175,7 @@ def _wait_until_ready(program: Program, layout: Layout) -> None:
     while time.monotonic() < deadline:
         if program.has_ended():
             said = layout.log.read_text(errors="replace")
-            raise SetupError(f"Postgres did not start in {layout.data_dir}: {trouble(said)}")
+            raise SetupError(f"Postgres did not start in {layout.data_dir}: {trouble(said, layout.data_dir)}")
         if _status(layout) == "ready":
             return
         time.sleep(LOOK_SECONDS)
