@@ -1,0 +1,204 @@
+"""From plan and evidence to judgement: the four rulings, and the properties that must hold whatever the evidence."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from math import isfinite, log
+
+import numpy as np
+import pytest
+from drawn_evidence import ERRORS, bucket, drawn, plan_of, rate, series
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossfade.core.evidence import Bucket, Series, Summary
+from crossfade.core.plan import Check
+from crossfade.core.verdict import Judgement, Ruling, Verdict
+from crossfade.stats.combine import failing, log_mean_e
+from crossfade.stats.judge import judge, judge_states
+from crossfade.stats.state import Setting, start_state
+
+ACCURACY = Check(metric="score.accuracy", margin=1.0)
+
+
+@st.composite
+def summaries(draw: st.DrawFn, binary: bool = True) -> Summary:
+    n = draw(st.integers(0, 60))
+    if binary:
+        bad = draw(st.integers(0, n))
+        return Summary(n, bad, bad)
+    losses = draw(st.lists(st.floats(0, 1), min_size=n % 8, max_size=n % 8))
+    return Summary(len(losses), sum(losses), sum(loss * loss for loss in losses))
+
+
+@st.composite
+def evidences(draw: st.DrawFn) -> list[Bucket]:
+    binary = draw(st.booleans())
+    made, step = [], 0
+    for t in range(draw(st.integers(0, 12))):
+        step = min(3, step + draw(st.sampled_from([0, 0, 0, 1])))
+        made.append(Bucket(10 * t, step, draw(summaries(binary)), draw(summaries(binary))))
+    return made
+
+
+def one(buckets: list[Bucket], step: int = 0, **plan) -> Verdict:
+    return judge(plan_of(**plan), [series(buckets)], step=step).verdicts[0]
+
+
+def test_nothing_known_is_no_data_and_e_is_one() -> None:
+    judgement = judge(plan_of(), [], step=0)
+    (verdict,) = judgement.verdicts
+    assert verdict.ruling is Ruling.NO_DATA
+    assert (verdict.log_e_worse, verdict.log_e_gate, judgement.log_e_worse) == pytest.approx((0, 0, 0))
+    assert (verdict.estimate, verdict.lower, verdict.upper, verdict.calls_needed) == (None,) * 4
+
+
+@pytest.mark.parametrize("empty", ["blue", "green"])
+def test_a_variant_without_calls_leaves_every_e_at_one(empty: str) -> None:
+    buckets = [replace(k, **{empty: Summary()}) for k in drawn(np.random.default_rng(1), 30, blue=0.1, green=0.5, weight=0.5)]  # fmt: skip  # noqa: E501
+    verdict = one(buckets)
+    assert verdict.ruling is Ruling.NO_DATA
+    assert (verdict.log_e_worse, verdict.log_e_gate) == pytest.approx((0, 0))
+
+
+def test_all_weight_on_green_is_no_data_not_a_promotion() -> None:
+    verdict = one([bucket((0, 0), (100, 0), 10 * t, 0) for t in range(50)], weights=(100,))
+    assert verdict.ruling is Ruling.NO_DATA
+    assert verdict.calls_needed is None
+
+
+def test_a_much_worse_green_fails_and_its_interval_says_so() -> None:
+    verdict = one(drawn(np.random.default_rng(1), 20, blue=0.01, green=0.3, weight=0.1), weights=(10,))
+    assert verdict.ruling is Ruling.FAILED
+    assert verdict.log_e_worse >= verdict.log_e_worse_needed
+    assert verdict.lower is not None
+    assert 0 < verdict.lower < 0.29
+    assert verdict.calls_needed is None
+
+
+def test_an_equal_green_passes_its_gate_with_enough_calls() -> None:
+    verdict = one(drawn(np.random.default_rng(1), 400, blue=0.01, green=0.01, weight=0.5), weights=(50,))
+    assert verdict.ruling is Ruling.PASSED
+    assert verdict.upper is not None
+    assert verdict.upper <= verdict.gate_margin
+    assert verdict.calls_needed == 0
+
+
+def test_the_gate_counts_only_the_step_under_way() -> None:
+    before = drawn(np.random.default_rng(1), 400, blue=0.01, green=0.01, weight=0.5, step=0)
+    now = drawn(np.random.default_rng(2), 3, blue=0.01, green=0.01, weight=0.5, step=1, start=400)
+    verdict = one(before + now, step=1, weights=(40, 50))
+    alone = one(now, step=1, weights=(40, 50))
+    assert verdict.ruling is Ruling.INCONCLUSIVE
+    assert (verdict.step_buckets, verdict.step_green) == (3, alone.step_green)
+    assert verdict.buckets == 403
+
+
+def test_a_breach_needs_two_buckets_even_with_a_generous_alpha() -> None:
+    freak = [bucket((90, 0), (90, 90))]
+    assert one(freak, alpha=0.4).ruling is not Ruling.FAILED
+    assert one([*freak, bucket((90, 0), (90, 90), 10)], alpha=0.4).ruling is Ruling.FAILED
+
+
+def test_a_crossing_between_two_looks_is_not_missed() -> None:
+    rng = np.random.default_rng(4)
+    bad = drawn(rng, 20, blue=0.01, green=0.15, weight=0.1)
+    good = drawn(rng, 400, blue=0.15, green=0.0, weight=0.1, start=20)
+    assert one(bad + good, weights=(10,)).ruling is Ruling.FAILED
+
+
+def test_two_checks_share_alpha() -> None:
+    plan = plan_of(Check(metric=ERRORS, margin=0.5), ACCURACY)
+    judgement = judge(plan, [], step=0)
+    assert [v.log_e_worse_needed for v in judgement.verdicts] == pytest.approx([log(2 / 0.05)] * 2)
+    assert judgement.log_e_worse_needed == pytest.approx(log(1 / 0.05))
+
+
+def test_checks_that_are_each_nearly_over_fail_together_by_the_largest_contributor() -> None:
+    shares, alpha = (0.5, 0.5), 0.05
+    assert failing([3.6, 3.65], shares, [True, True], alpha) == (False, True)
+    assert failing([3.6, 0.0], shares, [True, True], alpha) == (False, False)
+    assert failing([3.6, 3.65], shares, [True, False], alpha) == (False, False)
+    assert log_mean_e([log(2), log(4)], shares) == pytest.approx(log(3))
+
+
+def test_scores_are_judged_too() -> None:
+    rng = np.random.default_rng(1)
+
+    def graded(mean: float, n: int) -> Summary:
+        losses = rng.beta(2 * mean, 2 * (1 - mean), n)
+        return Summary(n, float(losses.sum()), float((losses**2).sum()))
+
+    worse = tuple(Bucket(10 * t, 0, graded(0.15, 50), graded(0.35, 50)) for t in range(30))
+    same = tuple(Bucket(10 * t, 0, graded(0.15, 50), graded(0.15, 50)) for t in range(700))
+    history = graded(0.15, 2000)
+    plan = plan_of(ACCURACY, weights=(50,))
+    assert judge(plan, [Series("score.accuracy", worse, history)], step=0).worst is Ruling.FAILED
+    assert judge(plan, [Series("score.accuracy", same, history)], step=0).worst is Ruling.PASSED
+
+
+@given(buckets=evidences(), step=st.integers(0, 3), margin=st.sampled_from([0.1, 0.5, 5.0, 50.0]))
+@settings(max_examples=150, deadline=None)
+def test_every_number_is_finite_and_the_interval_never_contradicts_the_verdict(
+    buckets: list[Bucket], step: int, margin: float
+) -> None:
+    plan = plan_of(Check(metric=ERRORS, margin=margin))
+    judgement = judge(plan, [Series(ERRORS, tuple(buckets))], step=step)
+    (v,) = judgement.verdicts
+    shown = (v.log_e_worse, v.log_e_gate, v.overdispersion, v.estimate, v.lower, v.upper, judgement.log_e_worse)
+    assert all(isfinite(number) for number in shown if number is not None)
+    assert (v.lower is not None and v.lower > 0) == (v.ruling is Ruling.FAILED)
+    if v.ruling is Ruling.PASSED:
+        assert v.upper is not None
+        assert v.upper <= v.gate_margin
+        assert v.step_buckets > 0
+    if v.lower is not None and v.upper is not None:
+        assert v.lower < v.upper
+
+
+@given(buckets=evidences(), cut=st.integers(0, 12))
+@settings(max_examples=80, deadline=None)
+def test_state_carried_forward_is_recomputation(buckets: list[Bucket], cut: int) -> None:
+    setting = Setting(margin=0.005, gate_margin=0.02, step=1)
+    whole = start_state(setting, rate(0.05)).after(buckets)
+    carried = start_state(setting, rate(0.05)).after(buckets[:cut])
+    for each in buckets[cut:]:
+        carried = carried.after([each])
+    plan = plan_of()
+    a, b = (judge_states(plan, [state], weight=5) for state in (whole, carried))
+    assert numbers(a) == pytest.approx(numbers(b), rel=1e-7, abs=1e-7)
+    assert a.verdicts[0].ruling is b.verdicts[0].ruling
+
+
+def numbers(judgement: Judgement) -> list[float]:
+    (v,) = judgement.verdicts
+    values = (v.estimate, v.lower, v.upper, v.log_e_worse, v.log_e_gate, v.overdispersion, v.blue.s, v.green.s)
+    return [-99.0 if value is None else value for value in values]
+
+
+@given(parts=st.lists(summaries(), min_size=1, max_size=6), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_sums_merged_in_any_order_are_the_same_evidence(parts: list[Summary], seed: int) -> None:
+    shuffled = random.Random(seed).sample(parts, len(parts))
+    a, b = (sum(order, Summary()) for order in (parts, shuffled))
+    verdicts = [one([Bucket(0, 0, total, Summary(9, 3, 3)), bucket((50, 2), (9, 1), 10)]) for total in (a, b)]
+    assert verdicts[0] == verdicts[1]
+
+
+@given(buckets=evidences())
+@settings(max_examples=50, deadline=None)
+def test_without_green_calls_nothing_passes_and_nothing_fails(buckets: list[Bucket]) -> None:
+    for step in range(4):
+        verdict = one([replace(k, green=Summary()) for k in buckets], step)
+        assert verdict.ruling is Ruling.NO_DATA
+
+
+def test_a_different_order_within_a_step_changes_only_where_the_bets_start() -> None:
+    buckets = drawn(np.random.default_rng(6), 150, blue=0.03, green=0.03, weight=0.3)
+    turned = [replace(k, start=10 * t) for t, k in enumerate(reversed(buckets))]
+    plan, history = plan_of(weights=(30,)), rate(0.03)
+    a, b = (judge(plan, [series(k, history=history)], step=0).verdicts[0] for k in (buckets, turned))
+    assert a.estimate == pytest.approx(b.estimate)
+    assert a.log_e_gate == pytest.approx(b.log_e_gate, abs=1.0)
+    assert (a.blue, a.green, a.buckets) == (b.blue, b.green, b.buckets)
