@@ -76,7 +76,7 @@ def test_an_outage_of_both_variants_does_not_roll_equal_models_back() -> None:
 
 
 def test_a_green_that_goes_bad_after_fifty_thousand_good_calls_is_caught_within_five_thousand() -> None:
-    found = delays(60, 560, blue=0.01, green=lambda t: 0.01 if t < 500 else 0.05, weight=0.1)
+    found = delays(24, 560, blue=0.01, green=lambda t: 0.01 if t < 500 else 0.05, weight=0.1)
     late = [each for each in found if each is None or each > 500]
     assert median(each or 10**6 for each in late) - 500 <= 50
 
@@ -119,5 +119,5 @@ def test_equal_models_are_promoted_after_some_twenty_five_thousand_calls() -> No
 
 
 def test_a_green_worse_by_the_margin_is_seldom_promoted() -> None:
-    found = [calls_to_promotion(seed, 0.015) for seed in range(60)]
+    found = [calls_to_promotion(seed, 0.015) for seed in range(40)]
     assert sum(each is not None for each in found) <= 0.08 * len(found)
