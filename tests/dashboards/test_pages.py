@@ -84,10 +84,10 @@ def test_acting_asks_for_a_reason_and_the_page_follows_by_itself(site: Any, wind
 
 def test_a_page_that_is_out_of_date_is_refused_and_says_what_is_there(site: Any, window: Any) -> None:
     page = window.open(site.link("operator"))
-    page.goto(f"{site.address}/rollouts/{site.live}/act/advance?version=1")
+    page.goto(f"{site.address}/rollouts/{site.live}/act/promote?version=1")
     site.plane.act(site.live, "pause", reason="first")
     page.get_by_label("Reason").fill("too late")
-    page.get_by_role("button", name="Advance").click()
+    page.get_by_role("button", name="Promote").click()
     expect(page.get_by_role("heading", name="It is different by now")).to_be_visible()
     expect(page.locator("main")).to_contain_text("paused")
     page.get_by_role("link", name="See what is there now").click()

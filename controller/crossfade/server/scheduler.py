@@ -13,6 +13,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Engine
 
 from crossfade.errors import Unavailable
+from crossfade.server import logs
 from crossfade.server.database import begin, connect, probe
 from crossfade.server.settings import Settings
 from crossfade.server.store import heartbeats, partitions, shims
@@ -30,6 +31,7 @@ def main(settings: Settings) -> None:
 
     Raises `SetupError` if the database cannot be used at the start.
     """
+    logs.configure()
     engine = connect(settings.database_url.get_secret_value(), pool_size=2)
     probe(engine)
     name = f"{socket.gethostname()}:{os.getpid()}"

@@ -11,6 +11,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from crossfade.errors import SetupError
+from crossfade.server import logs
 from crossfade.server.database import connect, probe
 from crossfade.server.settings import Settings, secret_of
 from crossfade.server.usecases.snapshot import configure
@@ -26,6 +27,7 @@ def serve(settings: Settings, *, listening: Callable[[str], None] | None = None)
     Raises `SetupError` if the address cannot be had, the secret is missing, or the database cannot be used.
     `listening` is told the address, which has the real port where the settings asked for port 0.
     """
+    logs.configure()
     secret_of(settings)
     _prepare(settings)
     listener = bind(settings.host, settings.port)

@@ -172,10 +172,12 @@ def cost_lines(view: RolloutView) -> list[Line]:
 
 
 def split(view: RolloutView) -> Split:
-    wanted = view.weight / 100
+    """Of the step under way, or of the one the rollout ended in."""
+    weight = view.steps[view.step].weight if view.started_at else view.weight
+    wanted = weight / 100
     spread = 1.96 * math.sqrt(wanted * (1 - wanted) / view.step_calls) if view.step_calls else 0.0
     return Split(
-        wanted=view.weight,
+        wanted=weight,
         seen=view.observed_weight,
         calls=view.step_calls,
         green_calls=view.step_green_calls,
