@@ -43,6 +43,7 @@ class Place:
     url: str
     token: str
     database_url: str
+    secret: str
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,7 @@ def controller(controller_database: str, tmp_path_factory: pytest.TempPathFactor
     engine.dispose()
     with Processes(tmp_path_factory.mktemp("controller")) as processes:
         part = start_controller(processes, environment)
-        yield Place(url=address_of(processes, part), token=token, database_url=controller_database)
+        yield Place(url=address_of(processes, part), token=token, database_url=controller_database, secret=SECRET)
 
 
 @pytest.fixture

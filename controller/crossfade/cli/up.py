@@ -29,6 +29,10 @@ def run_up(host: str | None, port: int | None, data: str) -> None:
     folder = Path(data).absolute()
     environment = dict(os.environ)
     end_on_signals()
+    try:
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)  # the account Postgres runs under passes through
+    except OSError as error:
+        raise SetupError(f"{folder}: {error.strerror}; choose another folder by --data or CROSSFADE_DATA") from None
     with ExitStack() as stack:
         processes = stack.enter_context(Processes(folder / "logs"))
         url = environment.get("DATABASE_URL") or _embedded(folder, stack, processes)

@@ -1,0 +1,182 @@
+"""The verbs over the REST API of a running controller."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import HTTPCookieProcessor, build_opener
+
+import pytest
+
+from crossfade.server.bring_up import clean_environment, is_healthy
+
+CHECKS = ("--check", "error_rate=0.5", "--check", "score.accuracy=1")
+
+
+def register(cli: Any, route: str, *more: str) -> dict[str, Any]:
+    ran = cli("register", route, "--green", f"{route}-next", *CHECKS, "--json", *more)
+    assert ran.code == 0, ran.err
+    made: dict[str, Any] = json.loads(ran.out)
+    return made
+
+
+def test_apply_prints_the_differences_and_then_has_nothing_to_change(cli: Any, tmp_path: Path) -> None:
+    name = f"summary-{uuid.uuid4().hex[:6]}"
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        f'[[models]]\nname = "{name}"\ntargets = [{{ region = "us-east-1", model_id = "x.y-v1:0" }}]\n'
+        f'[[routes]]\nname = "{name}"\nblue = "{name}"\nbusy_text = "soon"\n'
+    )
+    dry = cli("apply", "-f", str(file), "--dry-run")
+    assert dry.code == 0
+    assert f"+ route {name}" in dry.out
+    assert cli("route", "show", name).code == 1
+    done = cli("apply", "-f", str(file))
+    assert "Applied: 2 changed." in done.out
+    again = cli("apply", "-f", str(file))
+    assert (again.code, "Nothing to change." in again.out) == (0, True)
+    file.write_text(file.read_text().replace("soon", "later"))
+    changed = cli("apply", "-f", str(file))
+    assert '- busy_text = "soon"' in changed.out
+    assert '+ busy_text = "later"' in changed.out
+    assert name in cli("route", "list").out
+    assert json.loads(cli("model", "show", name, "--json").out)["name"] == name
+    assert cli("route", "delete", name).code == 0
+    assert cli("model", "delete", name).code == 0
+
+
+def test_plan_with_many_faults_prints_each_with_its_path_and_saves_nothing(cli: Any, route: str) -> None:
+    ran = cli(
+        "register", route, "--green", f"{route}-next", "--steps", "25,5,101", "--check", "eror_rate=0.5",
+        "--check", "score.accuracy=0",
+    )  # fmt: skip
+    assert ran.code == 1
+    paths = {line.partition(": ")[0] for line in ran.err.splitlines()}
+    assert {"plan.steps[1].weight", "plan.steps[2].weight", "plan.checks[0].metric", "plan.checks[1].margin"} <= paths
+    assert json.loads(cli("list", "--route", route, "--json").out)["rollouts"] == []
+
+
+def test_registered_rollout_is_shown_as_a_tree(cli: Any, route: str) -> None:
+    made = register(cli, route)
+    assert made["phase"] == "progressing"
+    shown = cli("status", route).out
+    for words in (f"route {route}", f"{route}-now", f"{route}-next", "◌ progressing", "steps", "checks", "Verdict:"):
+        assert words in shown
+    assert f"{route}-next" in cli("list", "--route", route).out
+
+
+def test_plan_in_a_file_carries_green_and_reason(cli: Any, route: str, tmp_path: Path) -> None:
+    file = tmp_path / "rollout.toml"
+    file.write_text(
+        f'green = "{route}-next"\nreason = "it is cheaper"\nsteps = [{{ weight = 10, bake = 60 }}]\n'
+        'checks = [{ metric = "error_rate", margin = 1 }]\n'
+    )
+    assert cli("register", route, "-f", str(file)).code == 0
+    assert "it is cheaper" in cli("journal", route).out
+
+
+def test_verbs_move_a_rollout_and_the_journal_keeps_the_reasons(cli: Any, route: str) -> None:
+    number = str(register(cli, route, "--pending")["id"])
+    for verb, phase in (
+        ("start", "progressing"),
+        ("pause", "paused"),
+        ("resume", "progressing"),
+        ("advance", "progressing"),
+        ("promote", "promoted"),
+        ("undo", "aborted"),
+    ):
+        ran = cli(verb, number, "--reason", f"because of {verb}", "--json")
+        assert ran.code == 0, ran.err
+        assert json.loads(ran.out)["phase"] == phase
+    rows = list(csv.DictReader(io.StringIO(cli("journal", number, "--csv").out)))
+    assert {row["act"] for row in rows} >= {"start", "pause", "resume", "advance", "promote", "undo"}
+
+
+def test_act_that_the_phase_does_not_allow_says_what_is_there(cli: Any, route: str) -> None:
+    number = str(register(cli, route)["id"])
+    ran = cli("resume", number, "--reason", "x")
+    assert ran.code == 1
+    assert "is progressing" in ran.err
+    second = cli("register", route, "--green", f"{route}-next", *CHECKS)
+    assert second.code == 1
+    assert f"rollout {number}" in second.err
+    stale = cli("pause", number, "--reason", "x", "--version", "1")
+    assert stale.code == 1
+    assert "version" in stale.err
+
+
+def test_status_watch_ends_with_the_rollout_and_tells_by_exit_code(cli: Any, route: str) -> None:
+    number = str(register(cli, route)["id"])
+    assert cli("status", number, "--exit-code").code == 10
+    cli("abort", number, "--reason", "enough")
+    ran = cli("status", number, "--watch", "--exit-code", "--every", "0.2")
+    assert ran.code == 11
+    assert "aborted" in ran.out
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that the account Postgres runs under may pass through, as pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="crossfade-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("command", [("status", "999999"), ("status", "no-such-route"), ("route", "show", "nowhere")])
+def test_what_is_not_there_is_exit_1(cli: Any, command: tuple[str, ...]) -> None:
+    ran = cli(*command)
+    assert ran.code == 1
+    assert ran.err.strip()
+
+
+def test_tokens_are_made_listed_and_revoked(cli: Any) -> None:
+    name = f"viewer-{uuid.uuid4().hex[:6]}"
+    text = cli("token", "create", name, "--role", "viewer").out.strip()
+    assert cli("list", CROSSFADE_TOKEN=text).code == 0
+    refused = cli("token", "list", CROSSFADE_TOKEN=text)
+    assert refused.code == 1
+    assert "viewer" in refused.err
+    listed = json.loads(cli("token", "list", "--json").out)["tokens"]
+    assert text not in json.dumps(listed)
+    number = next(token["id"] for token in listed if token["name"] == name)
+    assert cli("token", "revoke", str(number)).code == 0
+    assert cli("list", CROSSFADE_TOKEN=text).code == 1
+
+
+def test_first_admins_token_needs_no_controller(anywhere: Any, cli: Any, controller: Any) -> None:
+    made = anywhere("token", "first", "root", DATABASE_URL=controller.database_url, CROSSFADE_SECRET=controller.secret)
+    assert made.code == 0, made.err
+    assert cli("token", "list", CROSSFADE_TOKEN=made.out.strip()).code == 0
+
+
+def test_login_link_opens_a_page(cli: Any, controller: Any) -> None:
+    link = json.loads(cli("login-link", "--json").out)["url"]
+    assert link.startswith(controller.url)
+    with build_opener(HTTPCookieProcessor()).open(link, timeout=10) as page:
+        assert page.status == 200
+        assert "login" not in page.url
+
+
+def test_up_runs_everything_keeps_its_secrets_to_itself_and_ends_clean(open_folder: Path) -> None:
+    data = open_folder / "data"
+    command = [sys.executable, "-m", "crossfade", "up", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment({})) as up:
+        assert up.stdout is not None
+        said = [up.stdout.readline() for _ in range(4)]
+        address = said[0].split()[1]
+        assert is_healthy(address)
+        for name in ("secret", "admin-token"):
+            assert stat.S_IMODE((data / name).stat().st_mode) == 0o600
+        up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 130
+    assert not is_healthy(address)
