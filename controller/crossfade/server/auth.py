@@ -15,7 +15,7 @@ from werkzeug.exceptions import Unauthorized
 
 from crossfade.errors import Forbidden
 from crossfade.server.state import state
-from crossfade.server.usecases.tokens import Role, Token, authenticate, list_tokens
+from crossfade.server.usecases.tokens import Role, Token, authenticate, live_token
 
 LINK_SECONDS = 3600
 P = ParamSpec("P")
@@ -97,7 +97,7 @@ def visitor() -> Identity | None:
     """Whom the session stands for; None without one, or if its token has been revoked since."""
     if "token" not in session:
         return None
-    token = _live_token(session["token"])
+    token = live_token(state().engine, session["token"])
     if token is None or token.role is Role.SHIM:
         session.clear()
         return None
@@ -118,17 +118,10 @@ def open_link(code: str) -> None:
         raise Unauthorized("this login link is older than an hour; ask for a new one") from None
     except (BadSignature, ValueError):
         raise Unauthorized("this login link is not whole; copy all of it") from None
-    token = _live_token(token_id)
+    token = live_token(state().engine, token_id)
     if token is None:
         raise Unauthorized("the token behind this login link has been revoked")
     sign_in(token, Role(role))
-
-
-def _live_token(token_id: object) -> Token | None:
-    """The token of this id unless revoked."""
-    return next(
-        (token for token in list_tokens(state().engine) if token.id == token_id and token.revoked_at is None), None
-    )
 
 
 def _links(secret: str) -> URLSafeTimedSerializer:

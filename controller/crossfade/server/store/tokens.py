@@ -41,6 +41,12 @@ def find(connection: Connection, token_hash: bytes) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
+def by_id(connection: Connection, token_id: int) -> Row[Any] | None:
+    """The token that is in use with this id."""
+    query = select(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+    return connection.execute(query).one_or_none()
+
+
 def note_use(connection: Connection, token_id: int, now: datetime) -> None:
     """Once a minute at most, so that a busy token is not a busy row."""
     last = tokens.c.last_used_at

@@ -96,6 +96,13 @@ def list_tokens(engine: Engine) -> list[Token]:
         return [_token(row) for row in store.listed(connection)]
 
 
+def live_token(engine: Engine, token_id: int) -> Token | None:
+    """The token of this id, or None if there is none or it is revoked."""
+    with begin(engine) as connection:
+        row = store.by_id(connection, token_id)
+        return _token(row) if row else None
+
+
 def authenticate(engine: Engine, text: str, *, now: datetime, secret: str) -> Token | None:
     """The token whose text this is, or None if there is none or it is revoked. Notes its use once a minute."""
     if not text.startswith(PREFIX):
