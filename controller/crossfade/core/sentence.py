@@ -208,7 +208,10 @@ def _shown(decision: Decision) -> str:
         for verdict in decision.judgement.verdicts
         if verdict.check.gating
     ]
-    return f"{'; '.join(parts)}.{_told(decision)}"
+    shown = "; ".join(parts)
+    if decision.act is Act.PROMOTE:  # there it begins a sentence of its own
+        shown = shown[:1].upper() + shown[1:]
+    return f"{shown}.{_told(decision)}"
 
 
 def _told(decision: Decision) -> str:
