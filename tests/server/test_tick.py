@@ -13,6 +13,7 @@ from sqlalchemy import text
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict, NotFound
 from crossfade.server.gather import gather
+from crossfade.server.scheduler import maintain
 from crossfade.server.store import rollouts
 from crossfade.server.tick import tick
 from crossfade.server.usecases.snapshot import current_snapshot
@@ -193,6 +194,47 @@ def test_a_turn_that_breaks_is_undone_and_does_not_stop_the_others(plane: Plane)
     assert next(entry.reason for entry in journal(plane.engine, broken.id)) == "turn_broken"
     assert _stored(plane, broken.id).phase == "progressing"
     assert plane.tick() == 0  # tried again later, not at once
+
+
+def test_a_rollout_that_cannot_even_be_read_does_not_stop_the_others(plane: Plane) -> None:
+    broken = plane.register(plan=ERRORS_ONLY)
+    fine = plane.register("other", plan=ERRORS_ONLY)
+    plane.sql("""UPDATE rollouts SET plan = '{"steps": "gone"}' WHERE id = :id""", id=broken.id)
+    for _ in range(3):
+        plane.later(60)
+        plane.tick()
+    assert len(evaluations(plane.engine, fine.id)) == 3
+    assert plane.one("SELECT count(*) FROM journal WHERE reason = 'turn_broken'") == 1
+    assert plane.one("SELECT failures FROM rollouts WHERE id = :id", id=broken.id) == 3
+
+
+def test_history_is_of_the_model_that_is_blue_now(plane: Plane) -> None:
+    plane.observe(plane.row(calls=100, errors=50, ago=60))
+    rollout = plane.register()
+    plane.act(rollout.id, "promote")
+    plane.later(600)
+    plane.observe(plane.row(calls=10, errors=1, ago=60))
+    second = plane.register(green="spare")
+    with plane.engine.connect() as connection:
+        stored = rollouts.find(connection, second.id)
+        assert stored is not None
+        (errors, _), _ = gather(connection, stored, plane.now)
+    assert (errors.history.n, errors.history.s) == (10, 1.0)
+
+
+def test_retention_drops_whole_days_but_none_a_live_rollout_is_judged_by(plane: Plane) -> None:
+    def days() -> list[str]:
+        return sorted(
+            row[0] for row in plane.sql("SELECT relname FROM pg_class WHERE relname ~ '^observations_[0-9]{8}$'")
+        )
+
+    plane.observe(*(plane.row(calls=1, ago=ago * 86_400) for ago in range(4)))
+    rollout = plane.register()
+    maintain(plane.engine, timedelta(days=1), now=plane.later(10 * 86_400))
+    assert days()[:2] == ["observations_20261122", "observations_20261123"]
+    plane.act(rollout.id, "abort")
+    maintain(plane.engine, timedelta(days=1), now=plane.now)
+    assert days() == [f"observations_202612{day:02}" for day in (3, 4, 5)]
 
 
 def test_an_act_on_an_old_version_is_refused_and_abort_is_not(plane: Plane) -> None:

@@ -15,6 +15,8 @@ SMALLEST = 1e-4
 """Seconds; durations below fall into bin 0."""
 GROWTH = 1.02
 MOST_BINS = 1000
+MOST_COUNT = 10**12
+"""Of anything in one row, so that sums of rows never overflow."""
 
 
 def duration_bin(seconds: float) -> int:
@@ -128,7 +130,7 @@ def read_batch(data: object, *, now: float, oldest: float) -> Batch:
 
 
 def _read_row(reader: Reader, now: float, oldest: float) -> Row:
-    counts = {name: reader.integer(name, 0, least=0, most=10**12) for name in _COUNTS}
+    counts = {name: reader.integer(name, 0, least=0, most=MOST_COUNT) for name in _COUNTS}
     row = Row(
         route=reader.integer("route", least=1, most=2**32 - 1),
         rollout=reader.integer("rollout", 0, least=0, most=2**32 - 1),
@@ -141,8 +143,8 @@ def _read_row(reader: Reader, now: float, oldest: float) -> Row:
         attempts=_read_counts(reader.section("attempts"), list(Outcome)),
         latency=_read_bins(reader, "latency"),
         first_token=_read_bins(reader, "first_token"),
-        cost_sum=reader.number("cost_sum", 0.0, least=0),
-        cost_sq=reader.number("cost_sq", 0.0, least=0),
+        cost_sum=reader.number("cost_sum", 0.0, least=0, most=MOST_COUNT),
+        cost_sq=reader.number("cost_sq", 0.0, least=0, most=MOST_COUNT),
         **counts,
     )
     reader.close()
@@ -164,7 +166,7 @@ def _read_row(reader: Reader, now: float, oldest: float) -> Row:
 
 
 def _read_counts(reader: Reader, allowed: list[Outcome]) -> dict[str, int]:
-    counts = {str(name): reader.integer(name, least=0) for name in allowed if reader.has(name)}
+    counts = {str(name): reader.integer(name, least=0, most=MOST_COUNT) for name in allowed if reader.has(name)}
     for name in allowed:
         reader.raw(name)
     reader.close()

@@ -78,7 +78,7 @@ def begin(engine: Engine, *, snapshot: bool = False) -> Iterator[Connection]:
                 yield connection
     except (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable(f"the database does not answer: {one_line(error)}") from error
-    except (DataError, psycopg.DataError) as error:
+    except (DataError, psycopg.DataError, UnicodeEncodeError) as error:
         raise Invalid([Problem("", f"cannot be stored: {one_line(error)}")]) from error
     except IntegrityError as error:
         if isinstance(error.orig, psycopg.errors.UniqueViolation):

@@ -17,7 +17,7 @@ from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
 from crossfade.core.outcome import Outcome
 from crossfade.core.plan import Check
 from crossfade.core.split import Variant
-from crossfade.server.store import observations, rollouts, scores, snapshots
+from crossfade.server.store import declared, observations, rollouts, scores, snapshots
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
@@ -41,10 +41,12 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     place: dict[str, Any] = {"rollout": rollout.id, "route": stored.route_id}
     place["after"] = int(started.timestamp()) // length * length - length
     place["sealed"] = int(now.timestamp() - seal) // length * length
+    # Of this blue only: what the Model before it did says nothing of it.
+    since = max(started - HISTORY, declared.route_by_id(connection, stored.route_id).blue_since)
     before: dict[str, Any] = {
-        "rollouts": rollouts.ids_since(connection, stored.route_id, started - HISTORY),
+        "rollouts": rollouts.ids_since(connection, stored.route_id, since),
         "route": stored.route_id,
-        "since": (started - HISTORY).timestamp(),
+        "since": since.timestamp(),
         "until": started.timestamp(),
     }
     if check.is_score:

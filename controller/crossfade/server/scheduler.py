@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 from crossfade.errors import Unavailable
 from crossfade.server import logs
 from crossfade.server.database import begin, connect, probe
+from crossfade.server.gather import HISTORY
 from crossfade.server.settings import Settings
-from crossfade.server.store import heartbeats, partitions, shims
+from crossfade.server.store import heartbeats, partitions, rollouts, shims
 from crossfade.server.tick import tick
 
 log = structlog.get_logger("crossfade.scheduler")
@@ -77,16 +78,17 @@ def one_pass(engine: Engine, name: str) -> None:
     _away = False
 
 
-def maintain(engine: Engine, retention: timedelta) -> None:
-    """Makes the partitions of the days to come, and drops what is past retention."""
-    now = datetime.now(UTC)
+def maintain(engine: Engine, retention: timedelta, *, now: datetime | None = None) -> None:
+    """Makes the partitions of the days to come, and drops what is past retention and no live rollout is judged by."""
+    now = now or datetime.now(UTC)
     oldest = now - retention
     try:
         with begin(engine) as connection:
             partitions.create(connection, [(now + timedelta(days=day)).date() for day in range(DAYS_AHEAD)])
             shims.forget(connection, oldest)
             heartbeats.forget(connection, now - timedelta(days=1))
+            began = [live.rollout.created_at for live in rollouts.all_live(connection)]
         with begin(engine) as connection:
-            partitions.drop(connection, oldest.date())
+            partitions.drop(connection, min([oldest, *(start - HISTORY for start in began)]).date())
     except Unavailable as error:
         log.warning(str(error), action="maintenance_postponed")

@@ -109,11 +109,10 @@ def _note(connection: Connection, decision: Decision, now: datetime) -> None:
 
 
 def _postpone(engine: Engine, rollout_id: int, error: Exception, now: datetime) -> None:
+    """Reads nothing of the rollout but its number: it may be what cannot be read."""
     with begin(engine) as connection:
         if rollouts.postpone(connection, rollout_id, now=now) != 1:
             return
-        stored = rollouts.find(connection, rollout_id)
-        assert stored is not None
         journal.append(
             connection,
             at=now,
@@ -123,6 +122,5 @@ def _postpone(engine: Engine, rollout_id: int, error: Exception, now: datetime) 
             act=str(Act.HOLD),
             reason="turn_broken",
             sentence=f"Not evaluated: {type(error).__name__}: {error}. It is tried again; weights stay as they are.",
-            rollout=stored.rollout,
-            plan_hash=stored.plan_hash,
+            rollout_id=rollout_id,
         )

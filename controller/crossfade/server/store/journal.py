@@ -27,12 +27,13 @@ def append(
     numbers: dict[str, Any] | None = None,
     rollout: Rollout | None = None,
     plan_hash: str | None = None,
+    rollout_id: int | None = None,
 ) -> None:
-    """One entry. `rollout` is the one after the act."""
+    """One entry. `rollout` is the one after the act; where only its number is known, that is `rollout_id`."""
     connection.execute(
         insert(journal).values(
             at=at,
-            rollout_id=rollout.id if rollout else None,
+            rollout_id=rollout.id if rollout else rollout_id,
             subject=subject,
             actor=actor,
             actor_kind=kind,

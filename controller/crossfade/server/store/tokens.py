@@ -52,6 +52,6 @@ def note_use(connection: Connection, token_id: int, now: datetime) -> None:
     last = tokens.c.last_used_at
     connection.execute(
         update(tokens)
-        .where(tokens.c.id == token_id, or_(last.is_(None), last < now - NOTED_EVERY))
+        .where(tokens.c.id == token_id, or_(last.is_(None), last <= now - NOTED_EVERY))
         .values(last_used_at=now)
     )

@@ -1,0 +1,150 @@
+"""Models and routes as declared: idempotent, refused whole, and never against what a rollout decided."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import threading
+from typing import Any
+
+import pytest
+from plane import DECLARED, ROUTE, SECRET, Plane, model
+
+from crossfade.core.snapshot import read_snapshot, snapshot_to_bytes
+from crossfade.errors import Conflict, Invalid, NotFound
+from crossfade.server.usecases import apply, delete
+from crossfade.server.usecases.snapshot import configure, current_snapshot, current_version
+
+
+def declare(plane: Plane, document: dict[str, Any], *, dry_run: bool = False) -> dict[str, apply.Change]:
+    changes = apply.apply_declarations(plane.engine, document, actor="ann", now=plane.now, dry_run=dry_run)
+    return {change.name: change for change in changes}
+
+
+def with_blue(blue: str) -> dict[str, Any]:
+    document = copy.deepcopy(DECLARED)
+    document["routes"][0]["blue"] = blue
+    return document
+
+
+def test_applying_the_same_again_changes_nothing_not_even_the_version(plane: Plane) -> None:
+    before = current_version(plane.engine)
+    assert {change.change for change in declare(plane, DECLARED).values()} == {"unchanged"}
+    assert current_version(plane.engine) == before
+
+
+def test_a_dry_run_says_the_difference_and_saves_nothing(plane: Plane) -> None:
+    before = current_version(plane.engine)
+    change = declare(plane, with_blue("spare"), dry_run=True)[ROUTE]
+    assert (change.change, change.fields) == ("update", {"blue": ("old", "spare")})
+    assert current_version(plane.engine) == before
+    assert declare(plane, with_blue("spare"))[ROUTE].change == "update"
+    assert current_version(plane.engine) == before + 1
+
+
+def test_every_problem_is_named_and_nothing_is_saved(plane: Plane) -> None:
+    document = {
+        "models": [model("fine"), model("bad", targets=[]), model("fine")],
+        "routes": [
+            {"name": "a", "blue": "nobody", "fallbacks": ["fine", "noone"]},
+            {"name": "b", "blue": "fine", "rules": [{"when": {"complexity_below": 0.3}, "use": "b"}]},
+            {"name": "a", "blue": "fine", "colour": "red"},
+        ],
+    }
+    with pytest.raises(Invalid) as error:
+        declare(plane, document)
+    assert sorted(problem.path for problem in error.value.problems) == [
+        "models[1].targets",
+        "models[2].name",
+        "routes[0].blue",
+        "routes[0].fallbacks[1]",
+        "routes[1].rules[0].use",
+        "routes[2].colour",
+        "routes[2].name",
+    ]
+    assert plane.one("SELECT count(*) FROM models") == 3
+
+
+def test_a_declaration_does_not_change_blue_under_a_live_rollout(plane: Plane) -> None:
+    rollout = plane.register()
+    with pytest.raises(Conflict, match=f"rollout {rollout.id}"):
+        declare(plane, with_blue("spare"))
+    fallbacks = copy.deepcopy(DECLARED)
+    fallbacks["routes"][0]["fallbacks"] = []
+    assert declare(plane, fallbacks)[ROUTE].fields == {"fallbacks": (["spare"], [])}
+
+
+def test_a_declaration_does_not_quietly_undo_a_promotion(plane: Plane) -> None:
+    rollout = plane.register()
+    plane.act(rollout.id, "promote")
+    with pytest.raises(Conflict, match="undo that rollout"):
+        declare(plane, DECLARED)
+    assert declare(plane, with_blue("new"))[ROUTE].change == "unchanged"
+    assert declare(plane, with_blue("spare"))[ROUTE].change == "update"
+
+
+def test_what_is_in_use_cannot_be_deleted(plane: Plane) -> None:
+    with pytest.raises(Conflict, match="other"):
+        delete.delete_model(plane.engine, "old", actor="ann", now=plane.now)
+    rollout = plane.register()
+    with pytest.raises(Conflict, match=f"rollout {rollout.id}"):
+        delete.delete_model(plane.engine, "new", actor="ann", now=plane.now)
+    with pytest.raises(Conflict, match=f"rollout {rollout.id}"):
+        delete.delete_route(plane.engine, ROUTE, actor="ann", now=plane.now)
+    with pytest.raises(NotFound):
+        delete.delete_model(plane.engine, "nobody", actor="ann", now=plane.now)
+
+
+def test_a_route_deleted_leaves_the_snapshot_and_keeps_its_past(plane: Plane) -> None:
+    rollout = plane.register()
+    plane.act(rollout.id, "abort")
+    delete.delete_route(plane.engine, ROUTE, actor="ann", now=plane.now)
+    assert list(current_snapshot(plane.engine, now=plane.now, secret=SECRET).entries) == ["other"]
+    assert plane.observe(plane.row(calls=1, rollout=rollout.id)), "a shim that has not heard is not refused"
+    assert declare(plane, DECLARED)[ROUTE].change == "create"
+
+
+def test_a_model_deleted_while_a_route_takes_it_up_leaves_no_route_without_a_model(plane: Plane) -> None:
+    for turn in range(10):
+        apply.put_model(plane.engine, "brief", {"targets": model("x")["targets"]}, actor="ann", now=plane.now)
+        start = threading.Barrier(2)
+
+        def take(start: threading.Barrier = start, turn: int = turn) -> None:
+            start.wait()
+            try:
+                apply.put_route(plane.engine, f"r{turn}", {"blue": "brief"}, actor="ann", now=plane.now)
+            except Invalid:
+                return
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        start.wait()
+        with contextlib.suppress(Conflict):
+            delete.delete_model(plane.engine, "brief", actor="bob", now=plane.now)
+        taking.join(30)
+        current = current_snapshot(plane.engine, now=plane.now, secret=SECRET)
+        read_snapshot(snapshot_to_bytes(current))  # refuses a route whose Model is not there
+
+
+def test_a_snapshot_can_be_read_back_and_names_the_live_rollout(plane: Plane) -> None:
+    rollout = plane.register(start=False)
+    pending = read_snapshot(snapshot_to_bytes(current_snapshot(plane.engine, now=plane.now, secret=SECRET)))
+    assert pending.entries[ROUTE].live is None
+    plane.act(rollout.id, "start")
+    started = read_snapshot(snapshot_to_bytes(current_snapshot(plane.engine, now=plane.now, secret=SECRET)))
+    live = started.entries[ROUTE].live
+    assert live is not None
+    assert (live.rollout, live.weight, live.green) == (rollout.id, 10.0, "new")
+    assert started.version > pending.version
+    assert plane.act(rollout.id, "abort").weight == 0
+    aborted = current_snapshot(plane.engine, now=plane.now, secret=SECRET)
+    assert aborted.entries[ROUTE].live is None
+    assert aborted.version > started.version
+
+
+def test_another_bucket_length_is_a_new_version(plane: Plane) -> None:
+    before = current_version(plane.engine)
+    configure(plane.engine, bucket_seconds=2)
+    configure(plane.engine, bucket_seconds=2)
+    assert current_version(plane.engine) == before + 1
+    assert current_snapshot(plane.engine, now=plane.now, secret=SECRET).bucket_seconds == 2

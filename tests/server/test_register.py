@@ -1,0 +1,151 @@
+"""Registering a candidate: everything wrong at once; "does not exist" told apart from "could not look up"."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from plane import PLAN, ROUTE, KnowsAll, Plane, model
+
+from crossfade.core.model import Target
+from crossfade.core.rollout import Rollout
+from crossfade.errors import Conflict, Invalid, NotFound
+from crossfade.server.lookup import Found, Lookup
+from crossfade.server.usecases import apply
+from crossfade.server.usecases.register import Registered, register_rollout
+
+
+class Says:
+    """Answers the same of every target."""
+
+    def __init__(self, found: Found, detail: str) -> None:
+        self.found, self.detail = found, detail
+
+    def find(self, target: Target) -> Lookup:
+        return Lookup(region=target.region, model_id=target.model_id, found=self.found, detail=self.detail)
+
+
+def register(plane: Plane, lookup: Any = None, route: str = ROUTE, **body: Any) -> Registered:
+    body = {"green": "new", "plan": PLAN, **body}
+    return register_rollout(plane.engine, route, body, actor="ann", now=plane.now, lookup=lookup or KnowsAll())
+
+
+def paths(error: pytest.ExceptionInfo[Invalid]) -> list[str]:
+    return sorted(problem.path for problem in error.value.problems)
+
+
+def test_every_problem_is_named_at_once_and_nothing_is_saved(plane: Plane) -> None:
+    plan = {
+        "steps": [{"weight": 20}, {"weight": 10}, {"weight": 101}],
+        "checks": [{"metric": "speed", "margin": 1}, {"metric": "error_rate", "margin": 0, "colour": 1}],
+    }
+    with pytest.raises(Invalid) as error:
+        register(plane, green="nobody", plan=plan, begin=True)
+    assert {
+        "green",
+        "begin",
+        "plan.steps[1].weight",
+        "plan.steps[2].weight",
+        "plan.checks[0].metric",
+        "plan.checks[1].margin",
+        "plan.checks[1].colour",
+    } <= set(paths(error))
+    assert plane.one("SELECT count(*) FROM rollouts") == 0
+
+
+def test_green_must_differ_from_blue_and_the_route_must_be_there(plane: Plane) -> None:
+    with pytest.raises(Invalid, match="already"):
+        register(plane, green="old")
+    with pytest.raises(NotFound):
+        register(plane, route="nowhere")
+
+
+def test_models_of_two_body_families_cannot_share_a_route(plane: Plane) -> None:
+    def put(name: str, family: str) -> None:
+        body = model(name, body_family=family)
+        apply.put_model(plane.engine, name, body, actor="ann", now=plane.now)
+
+    put("old", "anthropic")
+    put("new", "nova")
+    with pytest.raises(Invalid, match="InvokeModel"):
+        register(plane)
+    put("new", "anthropic")
+    assert register(plane).rollout.is_live
+
+
+def test_a_target_that_does_not_exist_is_refused_by_its_place(plane: Plane) -> None:
+    with pytest.raises(Invalid, match="no such model") as error:
+        register(plane, Says(Found.NO, "no such model"))
+    assert paths(error) == ["models.new.targets[0]"]
+    assert plane.one("SELECT count(*) FROM rollouts") == 0
+
+
+def test_a_target_that_could_not_be_looked_up_is_allowed_and_said(plane: Plane) -> None:
+    registered = register(plane, Says(Found.UNKNOWN, "no credentials"))
+    assert [lookup["found"] for lookup in registered.to_dict()["lookups"]] == ["unknown"]
+    said = plane.one("SELECT sentence FROM journal WHERE act = 'register'")
+    assert "Could not look up vendor.new in us-east-1: no credentials." in said
+
+
+def test_what_to_expect_follows_the_last_hour(plane: Plane) -> None:
+    quiet = register(plane)
+    assert quiet.expect["traffic"] == 0
+    assert "No calls" in quiet.expect["text"]
+    plane.act(quiet.rollout.id, "abort")
+    for ago in range(600, 0, -10):
+        plane.observe(plane.row(calls=20, ago=ago))
+    busy = register(plane).expect
+    assert busy["traffic"] == pytest.approx(2.0)
+    assert busy["steps"][0]["green_calls_per_hour"] == 720
+
+
+def test_of_many_registrations_at_once_one_wins(plane: Plane) -> None:
+    start = threading.Barrier(4)
+    won: list[Rollout] = []
+    lost: list[str] = []
+
+    def run() -> None:
+        start.wait()
+        try:
+            won.append(register(plane).rollout)
+        except Conflict as error:
+            lost.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(won) == 1
+    assert len(lost) == 3
+    assert all(f"rollout {won[0].id}" in text for text in lost)
+
+
+def test_a_resume_after_a_breach_that_paused_accepts_it(plane: Plane) -> None:
+    plan = PLAN | {"checks": [{"metric": "error_rate", "margin": 2, "maturity": 20, "on_breach": "pause"}]}
+    rollout = register(plane, plan=plan).rollout
+    for _ in range(12):
+        plane.later(10)
+        place: dict[str, Any] = {"ago": 10, "rollout": rollout.id}
+        plane.observe(plane.row("blue", 50, **place), plane.row("green", 50, 40, **place))
+    plane.later(30)
+    plane.tick()
+    assert plane.sql("SELECT phase, act, reason FROM rollouts") == [("paused", "pause", "check_failed")]
+    plane.later(20)
+    plane.tick()
+    assert plane.one("SELECT reason FROM rollouts") == "check_failed", "a paused rollout keeps saying why"
+    assert plane.act(rollout.id, "resume").accepted == ("error_rate",)
+    plane.later(20)
+    plane.tick()
+    assert plane.one("SELECT phase FROM rollouts") == "progressing"
+
+
+@pytest.mark.parametrize(("verb", "reason", "path"), [("roll_back", "x", "verb"), ("pause", "  ", "reason")])
+def test_an_act_needs_a_persons_verb_and_a_reason(plane: Plane, verb: str, reason: str, path: str) -> None:
+    rollout = register(plane).rollout
+    with pytest.raises(Invalid) as error:
+        plane.act(rollout.id, verb, reason=reason)
+    assert paths(error) == [path]
+    with pytest.raises(NotFound):
+        plane.act(999, "abort")
