@@ -46,8 +46,8 @@ def find_all(lookup: TargetLookup, model: Model) -> tuple[Lookup, ...]:
 
 
 _GONE = frozenset({"ResourceNotFoundException", "ValidationException"})
-_PROFILE = re.compile(r"[a-z-]{2,8}\.[a-z0-9-]+\..+|arn:[^:]*:bedrock:.*:(application-)?inference-profile/.+")
-_OTHER = re.compile(r"arn:[^:]*:bedrock:.*:(?!foundation-model/|(?:application-)?inference-profile/).+")
+_PROFILE = re.compile(r"[a-z-]{2,8}\.[a-z0-9-]+\..+|arn:[^:]*:bedrock:[^:]*:[^:]*:(application-)?inference-profile/.+")
+_OTHER = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?!foundation-model/|(?:application-)?inference-profile/).+")
 
 
 class BedrockLookup:
@@ -63,6 +63,13 @@ class BedrockLookup:
     def find(self, target: Target) -> Lookup:
         found, detail = self._ask(target)
         return Lookup(region=target.region, model_id=target.model_id, found=found, detail=detail)
+
+    def close(self) -> None:
+        """Closes the connections it has kept."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
 
     def _ask(self, target: Target) -> tuple[Found, str]:
         if _OTHER.fullmatch(target.model_id):
