@@ -145,7 +145,12 @@ def eventually(true: Callable[[], bool], seconds: float = 20) -> bool:
 @linux_only
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+    ("signum", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_nothing_is_left_however_the_demo_is_ended(start: Callable[..., Demo], signum: int, code: int) -> None:
     demo = start("--headless")
@@ -164,14 +169,16 @@ def test_nothing_is_left_however_the_demo_is_ended(start: Callable[..., Demo], s
 
 @linux_only
 @pytest.mark.timeout(150)
-def test_crash_of_one_part_ends_all_and_is_named(start: Callable[..., Demo]) -> None:
+@pytest.mark.parametrize("part", [pytest.param("scheduler"), pytest.param("postgres", marks=pytest.mark.slow)])
+def test_crash_of_one_part_ends_all_and_is_named(start: Callable[..., Demo], part: str) -> None:
     demo = start("--headless")
     demo.until("Registered rollout")
     children = below(demo.process.pid)
-    scheduler = next(pid for pid in children if b"\0scheduler\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(scheduler, signal.SIGKILL)
+    words = {"scheduler": b"\0scheduler\0", "postgres": b"/bin/postgres\0"}
+    victim = next(pid for pid in children if words[part] in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(victim, signal.SIGKILL)
     assert demo.rest(60) == 1
-    assert "scheduler was ended by SIGKILL" in demo.said
+    assert f"{part} was ended by SIGKILL" in demo.said
     assert "Traceback" not in demo.said
     assert eventually(lambda: not any(map(is_running, children)))
 

@@ -67,7 +67,8 @@ def _embedded(folder: Path, stack: ExitStack, processes: Processes) -> str:
 
     server = stack.enter_context(start(folder / "postgres"))
     if server.process is not None:
-        processes.adopt(server.process.pid)
+        processes.adopt("postgres", server.process, folder / "postgres" / "postgres.log")
+        stack.callback(processes.end_all)  # before Postgres, which they need to the last
     return server.url
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from crossfade.errors import CrossfadeError
+from crossfade.errors import CrossfadeError, Unavailable
 
 
 class Api:
@@ -44,12 +44,15 @@ class Api:
         return entries
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        reply = self._pool.request(
-            method,
-            f"{self._address}{path}",
-            body=None if body is None else json.dumps(body).encode(),
-            headers=self._headers,
-        )
+        try:
+            reply = self._pool.request(
+                method,
+                f"{self._address}{path}",
+                body=None if body is None else json.dumps(body).encode(),
+                headers=self._headers,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable(f"the controller does not answer {method} {path}: {error}") from None
         if reply.status >= 400:
             raise CrossfadeError(f"the controller answered {reply.status} to {method} {path}: {reply.data.decode()}")
         document: dict[str, Any] = json.loads(reply.data)

@@ -23,6 +23,8 @@ from crossfade.demo.terminal import Terminal
 from crossfade.errors import CrossfadeError, SetupError
 from crossfade.server.processes import end_on_signals
 
+SETTLE_SECONDS = 0.5
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a scenario; the exit code."""
@@ -70,7 +72,12 @@ def _perform(options: argparse.Namespace) -> int:
     _check_writable(options.report)
     with Terminal(scenario) as terminal, Stage(seed=options.seed, port=options.port) as stage:
         terminal.ready(stage.address, stage.login_link("/"))
-        facts = Run(scenario, stage, terminal, seed=options.seed).play()
+        try:
+            facts = Run(scenario, stage, terminal, seed=options.seed).play()
+        except CrossfadeError:
+            time.sleep(SETTLE_SECONDS)
+            stage.processes.check()  # a part that has ended is the better reason
+            raise
         if options.report:
             options.report.write_text(json.dumps(report(scenario, facts), indent=2) + "\n")
         differing = differences(scenario, facts)

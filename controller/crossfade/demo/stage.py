@@ -77,7 +77,8 @@ class Stage:
 
         postgres = stack.enter_context(start(self.folder / "postgres", fast=True))
         if postgres.process is not None:
-            self.processes.adopt(postgres.process.pid)
+            self.processes.adopt("postgres", postgres.process, self.folder / "postgres" / "postgres.log")
+        stack.callback(self.processes.end_all)  # before Postgres, which they need to the last
 
         from crossfade.server.database import connect
         from crossfade.server.migrate import upgrade

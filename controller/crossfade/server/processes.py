@@ -70,6 +70,7 @@ class Processes:
     def __init__(self, logs: Path, *, remove: Sequence[Path] = ()) -> None:
         self._logs = logs
         self._parts: list[Part] = []
+        self._adopted: list[Part] = []
         self._reaper = subprocess.Popen(
             [sys.executable, "-I", "-S", reaper.__file__],
             stdin=subprocess.PIPE,
@@ -108,13 +109,14 @@ class Processes:
         self._tell(f"child {process.pid}")
         return part
 
-    def adopt(self, pid: int) -> None:
-        """Has the reaper end this process too if the supervisor is killed; it is stopped by its own owner else."""
-        self._tell(f"child {pid}")
+    def adopt(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        """Watches a process that is started and stopped elsewhere; the reaper ends it if we are killed."""
+        self._adopted.append(Part(name=name, process=process, log=log))
+        self._tell(f"child {process.pid}")
 
     def check(self) -> None:
         """Raises `PartEnded` for a part that has ended by itself, `SetupError` with its own words if for that."""
-        for part in self._parts:
+        for part in (*self._adopted, *self._parts):
             code = part.process.poll()
             last = [] if code is None else part.last_lines()
             if code == SETUP_CODE and last:
@@ -155,10 +157,14 @@ class Processes:
         for part in parts:
             self.end(part)
 
-    def stop(self) -> None:
-        """Ends all parts, the last started first, then the reaper, which removes nothing: that is the caller's."""
+    def end_all(self) -> None:
+        """Ends all parts, the last started first."""
         for part in reversed(self._parts.copy()):
             self.end(part)
+
+    def stop(self) -> None:
+        """Ends all parts, then the reaper, which removes nothing: that is the caller's."""
+        self.end_all()
         self._tell("done")
         if self._reaper.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
