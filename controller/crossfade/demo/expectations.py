@@ -60,13 +60,13 @@ def _shown_at_every_step(scenario: Scenario, facts: Facts) -> Iterator[str]:
 
 
 def _worse(scenario: Scenario, facts: Facts) -> Iterator[str]:
-    yield from _rolled_back_on("accuracy", facts)
+    yield from _rolled_back_on("score.accuracy", facts)
     if facts.route_blue != scenario.blue:
         yield f"the route's blue is {facts.route_blue}, not {scenario.blue}"
 
 
 def _broken(scenario: Scenario, facts: Facts) -> Iterator[str]:
-    yield from _rolled_back_on("error rate", facts)
+    yield from _rolled_back_on("error_rate", facts)
     if facts.route_blue != scenario.blue:
         yield f"the route's blue is {facts.route_blue}, not {scenario.blue}"
     if not facts.served("green", scenario.blue):
@@ -76,7 +76,7 @@ def _broken(scenario: Scenario, facts: Facts) -> Iterator[str]:
 def _rolled_back_on(metric: str, facts: Facts) -> Iterator[str]:
     for entry in facts.decisions:
         if entry["act"] == "roll_back":
-            if metric not in entry["sentence"].partition(";")[0]:
+            if entry["numbers"].get("failed") != metric:
                 yield f"it was rolled back, but not on {metric}: {entry['sentence']}"
             return
     yield "the controller did not roll back"
