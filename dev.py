@@ -42,7 +42,7 @@ from then on nothing is fetched. `rm -r .venv` undoes it. demo --help and
 up --help say more about those two.
 
 Exit codes: 0 all well, 1 it failed, 2 it could not start (one line says what
-to do), 130 Ctrl-C. CI=true: a missing browser fails the tests.
+to do), 130 Ctrl-C. CI=true: test is --full, and a missing browser fails it.
 """
 
 ROOT = Path(__file__).resolve().parent
@@ -284,7 +284,7 @@ def up(arguments: list[str]) -> NoReturn:
 def test(arguments: list[str]) -> int:
     ensure_venv()
     ensure_browser()
-    full = "--full" in arguments
+    full = "--full" in arguments or os.environ.get("CI") == "true"
     selection = [] if full else ["-m", "not slow"]
     code = run("-m", "pytest", *selection, *(argument for argument in arguments if argument != "--full"))
     if code == 5:
