@@ -440,3 +440,18 @@ def _settings() -> dict[str, Any]:
     found = runtime.current().settings
     names = ("url", "token", "state_dir", "flush_seconds", "service", "wait")
     return {name: getattr(found, name) for name in names}
+
+
+def test_a_fault_in_counting_never_costs_the_caller_its_answer(routed, snapshot, model, ask, caplog) -> None:
+    client = routed(snapshot(model("blue")))
+    shim = runtime.current()
+    assert shim is not None
+    whole = shim.recorder._inbox
+    shim.recorder._inbox = None  # what a bug there would be: every record() raises
+    try:
+        response = client.converse(modelId=ROUTE, messages=MESSAGES)
+    finally:
+        shim.recorder._inbox = whole
+    assert response["output"]["message"]["role"] == "assistant"
+    assert shim.recorder.dropped == 1
+    assert "could not record a call" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from crossfade.shim.board import Board
 from crossfade.shim.recorder import Recorder, Seen
 
 Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+log = logging.getLogger("crossfade")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +131,22 @@ class Call:
         if self.recorded:
             return
         self.recorded = True
+        try:
+            self._count(answered_by, region, busy=busy, abandoned=abandoned, first_token=first_token, tokens=tokens)
+        except Exception:  # the caller has its answer or its error: a fault in counting must not take it away
+            self.recorder.dropped += 1
+            log.warning("Crossfade could not record a call", exc_info=True, extra={"action": "call_not_recorded"})
+
+    def _count(
+        self,
+        answered_by: Model | None,
+        region: str,
+        *,
+        busy: bool,
+        abandoned: bool,
+        first_token: float | None,
+        tokens: tuple[int | None, int | None],
+    ) -> None:
         if self.operation == "CountTokens":  # protected as any call, but no answer of a model: no evidence
             return
         live = self.entry.live

@@ -203,7 +203,10 @@ def _second_opinion(call: Call, stop: Stop) -> None:
 
 
 def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float) -> None:
-    call.board.report(stop.target, outcome, seconds, time.monotonic(), call.settings, streaming=call.streaming)
+    try:
+        call.board.report(stop.target, outcome, seconds, time.monotonic(), call.settings, streaming=call.streaming)
+    except Exception:  # what is known of a place must not cost the caller its answer
+        log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})
 
 
 def _note_local(call: Call, error: Exception) -> None:
