@@ -157,12 +157,11 @@ def test_the_time_limit_pauses_what_is_not_decided_and_a_resume_grants_it_anew()
     assert decide(rollout(plan), ALL_PASSED, TRAFFIC, NOW).act is Act.ADVANCE
 
 
-def test_at_100_percent_there_is_no_blue_to_compare_with_and_the_bake_decides() -> None:
-    plan = replace(PLAN, steps=(Step(weight=50), Step(weight=100, bake=60)))
+def test_without_blue_to_compare_with_nothing_is_promoted_whatever_the_weight() -> None:
+    plan = replace(PLAN, steps=(Step(weight=50), Step(weight=100, bake=0)))  # read_plan refuses it; decide holds
     none = judgement(verdict(ruling=Ruling.NO_DATA), verdict(ACCURACY, Ruling.NO_DATA))
-    assert decide(rollout(plan, step=1), none, TRAFFIC, NOW).act is Act.PROMOTE
-    early = rollout(plan, step=1, step_started_at=NOW)
-    assert ended(decide(early, none, TRAFFIC, NOW)) == (Act.HOLD, Reason.BAKING)
+    assert ended(decide(rollout(plan, step=1), none, TRAFFIC, NOW)) == (Act.HOLD, Reason.NO_DATA)
+    assert ended(decide(rollout(plan, step=1), none, Conditions(), NOW)) == (Act.HOLD, Reason.NO_TRAFFIC)
 
 
 rulings = st.sampled_from(Ruling)

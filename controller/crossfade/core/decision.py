@@ -151,13 +151,12 @@ def _is_misconfigured(conditions: Conditions) -> bool:
 def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: datetime) -> Reason | None:
     """Why the rollout stays where it is, or None when the gate is open."""
     plan = rollout.plan
-    comparable = plan.steps[rollout.step].weight < 100
-    if comparable and not conditions.calls:
+    if not conditions.calls:
         return Reason.NO_TRAFFIC
     gating = [verdict for verdict in judgement.verdicts if verdict.check.gating]
-    if comparable and (not gating or any(verdict.ruling is Ruling.NO_DATA for verdict in gating)):
+    if not gating or any(verdict.ruling is Ruling.NO_DATA for verdict in gating):
         return Reason.NO_DATA
-    if comparable and any(
+    if any(
         verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating
     ):
         return Reason.TOO_FEW
@@ -165,7 +164,7 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
         return Reason.BAKING
     if conditions.throttled > plan.most_throttled:
         return Reason.THROTTLED
-    if comparable and not all(verdict.gate_passed for verdict in gating):
+    if not all(verdict.gate_passed for verdict in gating):
         return Reason.INCONCLUSIVE
     return Reason.APPROVAL if plan.steps[rollout.step].approve else None
 

@@ -61,7 +61,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One stage: green's weight in percent, its shortest stay in seconds, and whether a person opens its gate."""
+    """One stage: green's weight in percent, its shortest stay in seconds, and whether a person opens its gate.
+
+    The weight lies below 100: at 100 no blue call is left to compare with. Promotion is what comes after the last.
+    """
 
     weight: float
     bake: float = 600.0
@@ -138,7 +141,7 @@ def read_plan(reader: Reader) -> Plan:
 
 def _read_step(reader: Reader) -> Step:
     step = Step(
-        weight=reader.number("weight", above=0, most=100, unit="percent"),
+        weight=reader.number("weight", above=0, below=100, unit="percent"),
         bake=reader.number("bake", 600.0, least=0, most=90 * 86_400, unit="seconds"),
         approve=reader.flag("approve", False),
     )

@@ -20,6 +20,8 @@ log = logging.getLogger("crossfade")
 WAIT = 25.0
 """Seconds a long poll is left open."""
 _RETRY_LEAST, _RETRY_MOST = 0.5, 10.0
+_PACE = 2.0
+"""Seconds between two polls that bring nothing new, at least."""
 
 
 class Feed:
@@ -62,12 +64,17 @@ class Feed:
         failures = 0
         while not self._stopped.is_set():
             try:
-                self.poll(wait=WAIT if self._etag else 0.0)
+                asked, known = time.monotonic(), self._etag
+                self.poll(wait=WAIT if known else 0.0)
                 failures = 0
-            except CrossfadeError as error:
+                left = _PACE - (time.monotonic() - asked)
+                if known and self._etag == known and left > 0:
+                    # A controller without a place for another long poll answers at once: do not spin.
+                    self._stopped.wait(left * (0.5 + random.random()))
+            except Exception as error:  # whatever it is, this thread alone brings a rollback: it must go on
                 failures += 1
                 self._warn_once("no snapshot from the controller; routing goes on with the last one", str(error))
-                pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** (failures - 1))
+                pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** min(failures - 1, 10))
                 self._stopped.wait(pause * (0.5 + random.random()))
 
     def poll(self, *, wait: float) -> None:

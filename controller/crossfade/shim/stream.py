@@ -12,7 +12,7 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError
 
 from crossfade.core.outcome import Outcome
-from crossfade.shim.classify import Incomplete, classify
+from crossfade.shim.classify import Incomplete, NotOurs, classify
 from crossfade.shim.events import Reading
 from crossfade.shim.watchdog import WATCHDOG, Watch
 
@@ -99,15 +99,17 @@ class Stream(EventStream):  # type: ignore[misc]
         self._watch.due = min(self._deadline, time.monotonic() + self._stall)
         try:
             event = next(self._events, None)
-            if event is None and not self._reading.ended:
+            if event is not None:
+                self._reading.see(event)
+            elif not self._reading.ended:
                 raise Incomplete("the stream ended without its last event")
         except Exception as error:
             if self._reading.ended:  # all content and the stop are there; only what follows was lost
                 self._end(Outcome.OK, None)
                 return None
-            failure = classify(error, expired=self._watch.expired)
-            told = error if isinstance(error, EventStreamError) else self._as_stream_error(error, failure.outcome)
-            self._end(failure.outcome, told)
+            outcome = self._class_of(error)
+            told = error if isinstance(error, EventStreamError) else self._as_stream_error(error, outcome)
+            self._end(outcome, told)
             self._source.close()
             if told is error:
                 raise
@@ -116,8 +118,13 @@ class Stream(EventStream):  # type: ignore[misc]
             self._end(Outcome.MALFORMED if self._reading.malformed else Outcome.OK, None)
             return None
         self._watch.due = self._deadline
-        self._reading.see(event)
         return event
+
+    def _class_of(self, error: Exception) -> Outcome:
+        try:
+            return classify(error, expired=self._watch.expired).outcome
+        except NotOurs:
+            return Outcome.UNKNOWN
 
     def _as_stream_error(self, error: Exception, outcome: Outcome) -> EventStreamError:
         code = _CODES.get(outcome, "serviceUnavailableException")

@@ -34,7 +34,8 @@ class Watch:
         self.expired = True
         for found in (_socket_of_response(self.response), getattr(self.connection, "sock", None)):
             if found is not None:
-                with contextlib.suppress(OSError, ValueError):
+                # Whatever the socket is (TLS within TLS has none of its own): one must not end the watch over all.
+                with contextlib.suppress(Exception):
                     # Not SSLSocket.shutdown: that drops the TLS state under the reader's feet.
                     socket.socket.shutdown(found, socket.SHUT_RDWR)
                 return
@@ -52,19 +53,21 @@ class Watchdog:
     def add(self, watch: Watch) -> None:
         self._watches[id(watch)] = watch
         if self._pid != os.getpid():
-            self._start(watch)
+            self._start()
         if not self._wake.is_set():
             self._wake.set()
 
     def remove(self, watch: Watch) -> None:
         self._watches.pop(id(watch), None)
 
-    def _start(self, watch: Watch) -> None:
+    def _start(self) -> None:
         with self._lock:
             if self._pid != os.getpid():
-                self._watches = {id(watch): watch}
+                try:
+                    threading.Thread(target=self._run, name="crossfade-watchdog", daemon=True).start()
+                except RuntimeError:  # no thread to be had now: the sockets' own timeouts hold, and the next call tries
+                    return
                 self._pid = os.getpid()
-                threading.Thread(target=self._run, name="crossfade-watchdog", daemon=True).start()
 
     def _run(self) -> None:
         idle = 0
@@ -96,6 +99,7 @@ def fork_safe() -> Watchdog:
     found = Watchdog()
 
     def renew() -> None:
+        found._watches = {}
         found._wake = threading.Event()
         found._lock = threading.Lock()
 
