@@ -65,6 +65,7 @@ def test_a_row_survives_the_wire() -> None:
         ({"latency": {"400": 11}}, "rows[0].latency"),
         ({"latency": {"-1": 1}}, "rows[0].latency.-1"),
         ({"latency": {"2": float("nan")}}, "rows[0].latency.2"),
+        ({"latency": {"9" * 5000: 1}}, "rows[0].latency." + "9" * 5000),
         ({"bucket": int(NOW) + 61}, "rows[0].bucket"),
         ({"bucket": int(NOW) - 90_000}, "rows[0].bucket"),
         ({"variant": "purple"}, "rows[0].variant"),

@@ -86,3 +86,15 @@ def test_choices_flags_and_texts_are_checked() -> None:
         "long: is 11 characters long; at most 10",
         "empty: must not be empty",
     ]
+
+
+def test_numbers_beyond_any_measure_are_problems_and_no_traceback() -> None:
+    reader = Reader({"number": 10**400, "whole": 10**400, "text": 10**400})
+    reader.number("number", above=0)
+    reader.integer("whole", least=0)
+    reader.text("text")
+    assert problems_of(reader) == [
+        "number: is too large; must be above 0",
+        "whole: is a very large number; must be at least 0",
+        "text: must be text, not a very large number",
+    ]

@@ -100,8 +100,12 @@ def test_slow_tests_are_left_out_unless_asked_for(made: Path) -> None:
     browser.write_text("#!/bin/sh\n")
     browser.chmod(0o755)
     path = f"{made}:{os.environ['PATH']}"
-    assert dev("test", "-k", "x", script=script, PATH=path).stdout.startswith("-m pytest -m not slow -k x\n")
-    assert dev("test", "--full", script=script, PATH=path).stdout.startswith("-m pytest\n")
+    for arguments, ci, expected in (
+        (("-k", "x"), "", "-m pytest -m not slow -k x\n"),
+        (("-k", "x"), "true", "-m pytest -k x\n"),
+        (("--full",), "", "-m pytest\n"),
+    ):
+        assert dev("test", *arguments, script=script, PATH=path, CI=ci).stdout.startswith(expected)
 
 
 def test_check_runs_everything_and_fails_if_one_part_does(made: Path) -> None:

@@ -182,7 +182,7 @@ def _read_bins(reader: Reader, key: str) -> dict[int, int]:
         return {}
     bins: dict[int, int] = {}
     for name, count in value.items():
-        good_bin = str(name).isdecimal() and int(name) <= MOST_BINS
+        good_bin = len(str(name)) <= 4 and str(name).isdecimal() and int(name) <= MOST_BINS
         if not good_bin or isinstance(count, bool) or not isinstance(count, int) or count < 0:
             reader.problem(f"{key}.{name}", f"must be a bin from 0 to {MOST_BINS} with a whole count of 0 or more")
         else:

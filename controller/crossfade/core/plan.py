@@ -10,6 +10,9 @@ from crossfade.core.reading import Reader
 
 ERROR_RATE = "error_rate"
 SCORE_PREFIX = "score."
+ERRORS_MATURE = 150.0
+"""Seconds: a call is recorded when it ends, and one that hangs for two minutes must still be judged, or a green that
+hangs would be compared by its survivors."""
 MOST_GATE_MARGIN = 0.5
 """No gate asks for less than this, as a fraction: margin / weight is cut here."""
 
@@ -155,12 +158,13 @@ def _read_check(reader: Reader) -> Check:
         pattern=r"error_rate|score\.[a-z][a-z0-9_]{0,62}",
         like="allowed: error_rate, or score.NAME with a name of a-z, 0-9 and _ such as score.accuracy",
     )
+    usual = ERRORS_MATURE if metric == ERROR_RATE else 60.0
     check = Check(
         metric=metric,
         margin=reader.number("margin", above=0, most=50, unit="percentage points"),
         on_breach=Breach(reader.choice("on_breach", list(Breach), Breach.ROLL_BACK)),
         gating=reader.flag("gating", True),
-        maturity=reader.number("maturity", 60.0, least=0, most=30 * 86_400, unit="seconds"),
+        maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),
     )
     reader.close()
     return check

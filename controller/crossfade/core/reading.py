@@ -15,6 +15,7 @@ from typing import Any
 from crossfade.errors import Invalid, Problem
 
 _REQUIRED: Any = object()
+MOST_INTEGER = 2**63
 
 
 class Reader:
@@ -68,7 +69,9 @@ class Reader:
         value = self._get(key, default, 0.0)
         if value is default or key not in self._data:
             return float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, int) and abs(value) > MOST_INTEGER:  # float() of it would raise
+            self.problem(key, f"is too large; must be{_range(above, below, least, most, unit) or ' smaller'}")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.problem(key, f"must be a number{_range(above, below, least, most, unit)}, not {_kind(value)}")
         elif not (above < value < below and least <= value <= most):
             self.problem(key, f"is {value:g}; must be{_range(above, below, least, most, unit)}")
@@ -81,7 +84,7 @@ class Reader:
         if isinstance(value, bool) or not isinstance(value, int):
             self.problem(key, f"must be a whole number{_range(least=least, most=most, unit=unit)}")
         elif not least <= value <= most:
-            self.problem(key, f"is {value}; must be{_range(least=least, most=most, unit=unit)}")
+            self.problem(key, f"is {_kind(value)}; must be{_range(least=least, most=most, unit=unit)}")
         else:
             return value
         return least if default is _REQUIRED else default
@@ -178,6 +181,8 @@ def _kind(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
+    if isinstance(value, int) and abs(value) > MOST_INTEGER:
+        return "a very large number"
     if isinstance(value, int | float):
         return f"{value}"
     return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"

@@ -23,6 +23,8 @@ from crossfade.server.traffic import traffic
 
 HISTORY = timedelta(days=1)
 """How far back before the rollout blue's own rate is read; it starts the base rate and is never evidence."""
+SETTLED = 2.0
+"""Seconds after a seal until it is read: what was stamped before it may be committed a moment later."""
 THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
 
@@ -40,7 +42,7 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     seal = length + check.maturity
     place: dict[str, Any] = {"rollout": rollout.id, "route": stored.route_id}
     place["after"] = int(started.timestamp()) // length * length - length
-    place["sealed"] = int(now.timestamp() - seal) // length * length
+    place["sealed"] = int(now.timestamp() - seal - SETTLED) // length * length
     # Of this blue only: what the Model before it did says nothing of it.
     since = max(started - HISTORY, declared.route_by_id(connection, stored.route_id).blue_since)
     before: dict[str, Any] = {

@@ -71,9 +71,10 @@ def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
         except ValueError as error:
             raise Incomplete(f"InvokeModel answered a body that is no JSON: {error}") from error
         member = _MEMBERS.get(family or "")
-        if not isinstance(document, dict) or (member is not None and member not in document):
-            raise Incomplete(f"InvokeModel answered without {member or 'an object'}")
-        stop_reason = document.get("stop_reason") or document.get("stopReason")
+        if member is not None and not (isinstance(document, dict) and member in document):
+            raise Incomplete(f"InvokeModel answered without {member}")
+        if isinstance(document, dict):  # some vendors answer with a list
+            stop_reason = document.get("stop_reason") or document.get("stopReason")
     response["body"] = StreamingBody(io.BytesIO(data), len(data))
     return Told(
         outcome=Outcome.MALFORMED if is_malformed(stop_reason) else Outcome.OK,

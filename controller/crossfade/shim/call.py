@@ -22,6 +22,8 @@ Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 log = logging.getLogger("crossfade")
 
+MOST_TOKENS = 10**9
+
 
 @dataclass(slots=True, kw_only=True)
 class Call:
@@ -159,7 +161,8 @@ class Call:
             abandoned=abandoned,
             skipped=self.skipped,
         )
-        tokens_in, tokens_out = tokens
+        # From the wire: what is no plausible count must not spoil the whole batch's sums.
+        tokens_in, tokens_out = (n if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
         known = answered_by is not None and tokens_in is not None and tokens_out is not None
         self.recorder.record(
             Seen(

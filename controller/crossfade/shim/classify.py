@@ -125,7 +125,7 @@ def classify(error: Exception, *, expired: bool = False) -> Failure:
 
 
 def is_malformed(stop_reason: object) -> bool:
-    return stop_reason in _MALFORMED_REASONS
+    return isinstance(stop_reason, str) and stop_reason in _MALFORMED_REASONS
 
 
 def _is_cut(error: Exception) -> bool:

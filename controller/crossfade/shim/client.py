@@ -53,7 +53,8 @@ def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> 
     if entry.route.rules:
         entry = follow(snapshot, entry, operation, params, told)
     if hasattr(params.get("body"), "read"):  # a file can be sent once; an attempt may have to send it again
-        params = {**params, "body": params["body"].read()}
+        # In place: should routing fail after this, plain boto3 must not be left with a file read to its end.
+        params["body"] = params["body"].read()
     began = time.monotonic()
     return Call(
         client=client,

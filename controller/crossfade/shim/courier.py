@@ -6,6 +6,7 @@ controller is away calls merge into the recorder's sums, and what grows too larg
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -98,17 +99,20 @@ class Courier:
     def close(self, timeout: float) -> None:
         """The last flush: what the controller does not take goes to disk."""
         until = time.monotonic() + timeout
-        if not self._lock.acquire(timeout=timeout):
-            return
+        held = self._lock.acquire(timeout=timeout / 2)
         try:
-            self._flush(until)
+            if held:
+                self._flush(until)
+            # Else another thread hangs in a flush. What it has in hand is stored too: sent twice, it counts once.
             self._number(self._recorder.take())
             while self._scores:
                 self._pending.append(self._scores_delivery(self._take_scores()))
-            while self._pending:
-                self._to_disk(self._pending.popleft())
+            for delivery in list(self._pending):
+                self._store_or_lose(delivery)
+            self._pending.clear()
         finally:
-            self._lock.release()
+            if held:
+                self._lock.release()
 
     def run(self, seconds: float, stopped: threading.Event) -> None:
         """The courier's thread."""
@@ -137,8 +141,10 @@ class Courier:
 
     def _deliver_pending(self, until: float) -> None:
         while self._pending:
-            if self._send(self._pending[0], until):
-                self._pending.popleft()
+            delivery = self._pending[0]
+            if self._send(delivery, until):
+                with contextlib.suppress(ValueError):  # `close` may have stored it meanwhile
+                    self._pending.remove(delivery)
 
     def _send(self, delivery: Delivery, until: float) -> bool:
         """True when this delivery is done with: taken, or refused for good. Raises `Away`."""
@@ -194,14 +200,21 @@ class Courier:
             self._pending.pop()
 
     def _to_disk(self, delivery: Delivery) -> bool:
-        try:
-            kept = self._outbox.put(delivery.name, delivery.body)
-            why = "the outbox is full"
-        except OSError as error:
-            kept, why = False, str(error)
-        if not kept and len(self._pending) > MOST_BATCHES:
+        why = self._stored_or_why(delivery)
+        if why and len(self._pending) > MOST_BATCHES:
             self._lose(delivery, why)
-        return kept
+        return not why
+
+    def _store_or_lose(self, delivery: Delivery) -> None:
+        if why := self._stored_or_why(delivery):
+            self._lose(delivery, why)
+
+    def _stored_or_why(self, delivery: Delivery) -> str:
+        """Puts it in the outbox; empty, or why that failed."""
+        try:
+            return "" if self._outbox.put(delivery.name, delivery.body) else "the outbox is full"
+        except OSError as error:
+            return str(error)
 
     def _lose(self, delivery: Delivery, why: str) -> None:
         if delivery.path == SCORES:
@@ -235,12 +248,9 @@ class Courier:
         return Delivery(SCORES, name, _encode({"scores": list(items)}), 0)
 
     def _deliver_scores(self, until: float) -> None:
-        items = self._take_scores()
-        try:
-            self._send(self._scores_delivery(items), until)
-        except Away:
-            self._scores.extendleft(reversed(items))
-            raise
+        # In a queue while it is under way, so that a process that ends meanwhile still stores it.
+        self._pending.append(self._scores_delivery(self._take_scores()))
+        self._deliver_pending(until)
 
     def _drop_bad_scores(self, delivery: Delivery, error: Refused) -> None:
         items = json.loads(delivery.body)["scores"]

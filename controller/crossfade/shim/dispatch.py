@@ -18,7 +18,7 @@ from crossfade.shim.answer import read_answer
 from crossfade.shim.attempt import HERE, Attempt
 from crossfade.shim.busy import busy_answer
 from crossfade.shim.call import Call, with_model
-from crossfade.shim.classify import Failure, NotOurs, classify
+from crossfade.shim.classify import Failure, Incomplete, NotOurs, classify
 from crossfade.shim.credentials import refresh
 from crossfade.shim.events import reading_of
 from crossfade.shim.stream import CannedStream, Stream
@@ -55,11 +55,18 @@ def dispatch(call: Call) -> dict[str, Any]:
 
 
 def _dispatch(call: Call) -> dict[str, Any]:
-    call.board.note_call(call.entry.id, call.began)
-    trip = Trip(call, call.began)
+    try:
+        call.board.note_call(call.entry.id, call.began)
+        trip = Trip(call, call.began)
+        stop = trip.next(time.monotonic())
+    except Exception:  # nothing is sent yet: the caller must not pay for a fault of ours
+        log.warning("Crossfade could not dispatch a call", exc_info=True, extra={"action": "left_to_boto3"})
+        call.recorded = True
+        call.recorder.dropped += 1
+        return call.plain(call.operation, call.params)
     failure: Failure | None = None
     settled = False
-    while (stop := trip.next(time.monotonic())) is not None:
+    while stop is not None and call.left() > 0:
         visit = _visit(call, trip, stop)
         if visit.response is not None:
             return visit.response
@@ -67,6 +74,9 @@ def _dispatch(call: Call) -> dict[str, Any]:
         failure = visit.failure
         trip.leave(stop, failure.outcome)
         settled = failure.outcome in _SETTLED and stop.model.name in (call.assigned, call.blue)
+        stop = trip.next(time.monotonic())
+    if not call.tried and call.left() <= 0:
+        call.skipped = Outcome.ABANDONED  # the caller had no time left to give: that is no target's doing
     return _exhausted(call, failure, settled=settled)
 
 
@@ -104,7 +114,7 @@ def _wait(call: Call, failure: Failure, tries: int) -> bool:
     if seconds > call.settings.backoff_cap or now + seconds >= call.deadline:
         return False
     time.sleep(seconds)
-    return True
+    return call.left() > 0
 
 
 def backoff(call: Call, failure: Failure, tries: int) -> float:
@@ -123,10 +133,11 @@ def _attempt(call: Call, trip: Trip, stop: Stop) -> tuple[dict[str, Any] | None,
     limit = (call.deadline - began) * (SHARE if trip.has_more() else _NEARLY_ALL)
     watch = Watch(began + (min(limit, settings.first_token) if call.streaming else limit))
     read = min(limit, max(settings.first_token, settings.stall)) if call.streaming else limit
-    before, HERE.attempt = HERE.attempt, Attempt(target, read=read, connect=min(settings.connect, limit), watch=watch)
-    WATCHDOG.add(watch)
+    before = HERE.attempt
     held: Stream | None = None
     try:
+        HERE.attempt = Attempt(target, read=read, connect=min(settings.connect, limit), watch=watch)
+        WATCHDOG.add(watch)
         response = call.plain(call.operation, with_model(call.params, target.model_id))
         if call.streaming:
             held = _hold(call, stop, response, watch, began)
@@ -161,7 +172,9 @@ def _attempt(call: Call, trip: Trip, stop: Stop) -> tuple[dict[str, Any] | None,
 def _hold(call: Call, stop: Stop, response: dict[str, Any], watch: Watch, began: float) -> Stream:
     """Reads the stream of an answer up to its first content and puts our own in its place."""
     name = "stream" if call.operation == "ConverseStream" else "body"
-    source = response[name]
+    source = response.get(name)
+    if source is None:
+        raise Incomplete(f"{call.operation} answered without its stream")
     watch.response = getattr(source, "_raw_stream", None)
     stream = Stream(
         source,

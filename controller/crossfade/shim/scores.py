@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ def score(call: Mapping[str, Any] | str, metric: str, value: float, grader: str 
     call_id = _call_id(call)
     if shim is None or call_id is None:
         return False
-    good = isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1
+    good = isinstance(value, int | float) and 0 <= value <= 1  # not so for NaN
     if not good or not isinstance(metric, str) or not metric:
         log.warning("score %r=%r is not counted: it must be in [0, 1]", metric, value, extra={"action": "bad_score"})
         return False

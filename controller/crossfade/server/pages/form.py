@@ -52,7 +52,7 @@ def blank(route: str = "") -> Form:
                     "metric": "error_rate",
                     "margin": "0.5",
                     "on_breach": str(Breach.ROLL_BACK),
-                    "maturity": "60s",
+                    "maturity": "150s",
                     "gating": "on",
                 }
             )

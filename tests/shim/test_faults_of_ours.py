@@ -1,0 +1,202 @@
+"""A fault of Crossfade, or an odd answer, must neither become a fault of the caller's nor lose what was counted."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import EventStreamError
+from botocore.response import StreamingBody
+
+import crossfade
+from crossfade.core.outcome import Outcome
+from crossfade.shim import feed as feed_module
+from crossfade.shim import runtime
+from crossfade.shim.answer import read_answer
+from crossfade.shim.attempt import HERE
+from crossfade.shim.classify import NotOurs, is_malformed
+from crossfade.shim.dispatch import WATCHDOG
+from crossfade.shim.stream import Stream
+from crossfade.shim.watchdog import Watch
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    yield
+    runtime.end(0.5)
+
+
+def current() -> runtime.Shim:
+    shim = runtime.current()
+    assert shim is not None
+    return shim
+
+
+def test_the_feed_outlives_thousands_of_failures_and_faults_of_any_kind(routed, snapshot, model, monkeypatch) -> None:
+    routed(snapshot(model("blue")))
+    feed = current().feed
+    failures = 0
+
+    def breaks(*, wait: float) -> None:
+        nonlocal failures
+        failures += 1
+        if failures > 3000:
+            feed.stop()
+        raise ZeroDivisionError("a fault nobody thought of")
+
+    feed.stop()
+    feed._stopped = threading.Event()
+    monkeypatch.setattr(feed, "poll", breaks)
+    monkeypatch.setattr(feed_module, "_RETRY_MOST", 0.0)
+    feed.run()
+    assert failures == 3001
+
+
+def test_the_feed_does_not_spin_on_a_controller_that_answers_at_once(routed, snapshot, model, monkeypatch) -> None:
+    routed(snapshot(model("blue")))
+    feed = current().feed
+    feed.stop()
+    feed._stopped = threading.Event()
+    polls: list[float] = []
+    monkeypatch.setattr(feed, "poll", lambda *, wait: polls.append(wait))
+    runner = threading.Thread(target=feed.run)
+    runner.start()
+    time.sleep(0.5)
+    feed.stop()
+    runner.join(5)
+    assert len(polls) <= 2
+
+
+def test_without_a_thread_for_the_watchdog_the_call_is_answered_and_nothing_leaks(
+    routed, snapshot, model, ask, monkeypatch
+) -> None:
+    client = routed(snapshot(model("blue")))
+    monkeypatch.setattr(WATCHDOG, "_pid", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _no_thread)
+        assert ask(client)["ResponseMetadata"]["Crossfade"]["variant"] == "blue"
+    assert HERE.attempt is None
+    ask(client)
+    assert WATCHDOG._pid != 0  # tried again, with the next call
+
+
+def test_an_odd_socket_does_not_end_the_watch_over_the_others() -> None:
+    watch = Watch()
+    watch.connection = SimpleNamespace(sock="no socket at all")
+    watch.cut()
+    assert watch.expired
+
+
+def test_a_fault_before_the_first_attempt_leaves_the_call_to_plain_boto3(
+    routed, snapshot, model, monkeypatch, sandbox, session
+) -> None:
+    routed(snapshot(model("blue")))
+    client = session.client("bedrock-runtime", endpoint_url=sandbox.endpoint("us-east-1"))
+    monkeypatch.setattr(current().board, "note_call", _raise)
+    with pytest.raises(client.exceptions.ClientError) as raised:  # it asks for the route's name, which is no model id
+        client.converse(modelId="support-chat", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 404)
+    assert current().recorder.dropped == 1
+    client.close()
+
+
+def test_a_deadline_that_is_used_up_is_charged_to_nobody(routed, snapshot, model, ask, controller, calls) -> None:
+    client = routed(snapshot(model("blue")))
+    with crossfade.context(deadline=-1.0):
+        ask(client)
+    assert crossfade.flush(5)
+    assert calls() == []
+    assert (controller.total("calls"), controller.total("judged"), controller.total("errors")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("document", [[{"generated_text": "hi"}], {"stop_reason": ["odd"], "content": []}])
+def test_an_odd_answer_is_an_answer(document: Any) -> None:
+    data = json.dumps(document).encode()
+    response = {"body": StreamingBody(io.BytesIO(data), len(data)), "contentType": "application/json"}
+    assert read_answer("InvokeModel", response, None).outcome is Outcome.OK
+    assert json.loads(response["body"].read()) == document
+    assert not is_malformed(["odd"])
+
+
+@pytest.mark.parametrize("error", [NotOurs(KeyError("x")), TypeError("a part of the wrong kind")])
+def test_a_chunk_that_breaks_in_mid_stream_is_a_stream_error_and_counted(error: Exception) -> None:
+    class Reading:
+        content = ended = malformed = False
+        tokens_in = tokens_out = None
+
+        def see(self, event: dict[str, Any]) -> None:
+            if self.content:
+                raise error
+            self.content = True
+
+    class Source:
+        def __iter__(self):
+            return iter([{"first": {}}, {"second": {}}])
+
+        def close(self) -> None: ...
+
+    told: list[Outcome] = []
+    stream = Stream(
+        Source(), reading=Reading(), watch=Watch(), operation="ConverseStream",
+        stall=5.0, deadline=time.monotonic() + 5, began=time.monotonic(),
+    )  # fmt: skip
+    stream.hold()
+    stream.on_end(lambda _stream, outcome, _error: told.append(outcome))
+    with pytest.raises(EventStreamError):
+        list(stream)
+    assert told
+    assert told[0] not in (Outcome.OK, Outcome.ABANDONED)
+
+
+def test_at_the_end_a_hanging_flush_loses_nothing(
+    routed, snapshot, model, ask, controller, settings, session, monkeypatch
+) -> None:
+    client = routed(snapshot(model("blue")))
+    controller.status = 503
+    crossfade.score(ask(client), "accuracy", 1.0)
+    crossfade.flush(0.5)
+    shim = current()
+    assert shim.courier._lock.acquire(timeout=5)  # another thread, in a flush that hangs
+    runtime.end(0.4)
+    shim.courier._lock.release()
+    controller.status = 0
+    crossfade.install(session, **settings)
+    assert crossfade.flush(5)
+    assert controller.total("calls") == 1
+    assert [score["value"] for score in controller.scores] == [1.0]
+
+
+def test_what_a_full_disk_loses_at_the_end_is_counted_and_said(
+    routed, snapshot, model, ask, controller, monkeypatch, caplog
+) -> None:
+    client = routed(snapshot(model("blue")))
+    controller.status = 503
+    ask(client)
+    shim = current()
+    monkeypatch.setattr(shim.courier._outbox, "put", _disk_full)
+    runtime.end(0.4)
+    assert shim.courier.dropped == 1
+    assert "being lost" in caplog.text
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), -1, "1", None])
+def test_a_score_that_is_none_is_refused_without_raising(routed, snapshot, model, ask, value) -> None:
+    client = routed(snapshot(model("blue")))
+    assert crossfade.score(ask(client), "accuracy", value) is False
+
+
+def _raise(*_: Any) -> None:
+    raise ZeroDivisionError("a fault nobody thought of")
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def _disk_full(*_: Any) -> bool:
+    raise OSError(28, "No space left on device")
