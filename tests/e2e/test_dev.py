@@ -167,6 +167,8 @@ def test_it_ends_quietly_when_told_to_and_so_does_what_it_runs(made: Path, signu
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background job ignores Ctrl-C and hands that down; a terminal's foreground job does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "-- ruff check\n"

@@ -102,3 +102,12 @@ def test_what_is_no_snapshot_is_refused_and_the_last_good_one_stays(
     time.sleep(0.3)  # the long poll brings it at once
     assert shim.feed.snapshot is good
     assert ask(client)["ResponseMetadata"]["Crossfade"]["variant"] == "blue"
+
+
+def test_without_any_snapshot_one_warning_says_so_truly(snapshot, model, controller, settings, session, caplog) -> None:
+    controller.snapshot_status = 401
+    crossfade.install(session, **settings | {"wait": 1.0})
+    said = [record.getMessage() for record in caplog.records if record.name == "crossfade"]
+    assert len(said) == 1
+    assert "calls go to plain boto3 until there is one" in said[0]
+    assert "the last one" not in said[0]

@@ -97,7 +97,7 @@ def _first_admin(folder: Path, url: str, secret: str) -> str:
         if text and tokens.authenticate(engine, text, now=now, secret=secret):
             return text
         path.unlink(missing_ok=True)
-        name = f"first admin {now:%Y-%m-%d %H:%M:%S}"
+        name = f"admin-{secrets.token_hex(3)}"  # names are unique in a database, whatever folder made them
         _, text = tokens.create_token(
             engine, {"name": name, "role": "admin"}, actor="crossfade up", now=now, secret=secret
         )

@@ -82,7 +82,8 @@ def _perform(options: argparse.Namespace) -> int:
             options.report.write_text(json.dumps(report(scenario, facts), indent=2) + "\n")
         differing = differences(scenario, facts)
         page = f"{stage.address}/rollouts/{facts.rollout['id']}"
-        terminal.end(story(scenario, facts, differing, page))
+        shown = f"{page} (gone with this run; without --headless it stays up)" if options.headless else page
+        terminal.end(story(scenario, facts, differing, shown))
         if not options.headless:
             _stay(stage, terminal, facts.rollout["id"])
     return 1 if differing else 0

@@ -43,7 +43,8 @@ def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> 
         return None
     snapshot = shim.feed.snapshot
     if snapshot is None:
-        _warn_once("Crossfade has no snapshot yet: calls go to plain boto3", trouble=False)
+        if not shim.feed.has_warned:
+            _warn_once("Crossfade has no snapshot yet: calls go to plain boto3", trouble=False)
         return None
     entry = snapshot.entries.get(params.get("modelId") or "")
     if entry is None or steps_aside(client):

@@ -73,7 +73,7 @@ class Feed:
                     self._stopped.wait(left * (0.5 + random.random()))
             except Exception as error:  # whatever it is, this thread alone brings a rollback: it must go on
                 failures += 1
-                self._warn_once("no snapshot from the controller; routing goes on with the last one", str(error))
+                self._warn_once(f"no snapshot from the controller; {self._onward()}", str(error))
                 pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** min(failures - 1, 10))
                 self._stopped.wait(pause * (0.5 + random.random()))
 
@@ -96,6 +96,14 @@ class Feed:
         if self.snapshot is not None:
             self._first.set()
 
+    def _onward(self) -> str:
+        return "routing goes on with the last one" if self.snapshot else "calls go to plain boto3 until there is one"
+
+    @property
+    def has_warned(self) -> bool:
+        """Whether the log says already why there is no new snapshot."""
+        return bool(self._refused)
+
     def wait_for_first(self, seconds: float) -> bool:
         return self._first.wait(seconds)
 
@@ -111,7 +119,7 @@ class Feed:
         try:
             self.snapshot = read_snapshot(body)
         except CrossfadeError as error:
-            self._warn_once("a malformed snapshot was refused; the last good one stays", str(error)[:500])
+            self._warn_once(f"a malformed snapshot was refused; {self._onward()}", str(error)[:500])
             return False
         self._first.set()
         return True

@@ -99,7 +99,7 @@ def _check_green(reader: Reader, green: str, stored: StoredRoute, models: Mappin
             "green",
             f"{green!r} has the InvokeModel body family {other}, and blue, {blue.name!r}, has {blue.body_family}:"
             f" an InvokeModel call cannot be split between them. If services use this route through Converse only,"
-            f" leave body_family out of {blue.name!r}",
+            f" leave body_family out of {blue.name!r}; else give {green!r} the same",
         )
 
 
