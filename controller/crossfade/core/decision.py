@@ -153,7 +153,7 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
     plan = rollout.plan
     if not conditions.calls:
         return Reason.NO_TRAFFIC
-    gating = [verdict for verdict in judgement.verdicts if verdict.check.gating]
+    gating = judgement.gating
     if not gating or any(verdict.ruling is Ruling.NO_DATA for verdict in gating):
         return Reason.NO_DATA
     if any(

@@ -144,7 +144,7 @@ def _pause(decision: Decision) -> str:
 
 def _missing(decision: Decision) -> str:
     plan, conditions = decision.rollout.plan, decision.conditions
-    gating = [verdict for verdict in decision.judgement.verdicts if verdict.check.gating]
+    gating = decision.judgement.gating
     match decision.reason:
         case Reason.NO_TRAFFIC:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
@@ -172,7 +172,7 @@ def _missing(decision: Decision) -> str:
 
 def _too_few(decision: Decision) -> str:
     plan = decision.rollout.plan
-    gating = [verdict for verdict in decision.judgement.verdicts if verdict.check.gating]
+    gating = decision.judgement.gating
     green = min(verdict.step_green.n for verdict in gating)
     buckets = min(verdict.step_buckets for verdict in gating)
     parts = []
@@ -186,8 +186,8 @@ def _too_few(decision: Decision) -> str:
 def _open_checks(decision: Decision) -> str:
     """The gating checks that are not passed yet, each with the calls and the time still needed."""
     parts = []
-    for verdict in decision.judgement.verdicts:
-        if not verdict.check.gating or verdict.gate_passed:
+    for verdict in decision.judgement.gating:
+        if verdict.gate_passed:
             continue
         name, margin = metric_name(verdict.check.metric), points(verdict.gate_margin)
         harm = f"{'a fall' if verdict.check.is_score else 'a rise'} of {name} by {margin}"
@@ -205,8 +205,7 @@ def _open_checks(decision: Decision) -> str:
 def _shown(decision: Decision) -> str:
     parts = [
         f"{_compared(verdict, step=True)}, within {points(verdict.gate_margin)}"
-        for verdict in decision.judgement.verdicts
-        if verdict.check.gating
+        for verdict in decision.judgement.gating
     ]
     shown = "; ".join(parts)
     if decision.act is Act.PROMOTE:  # there it begins a sentence of its own

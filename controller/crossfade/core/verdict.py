@@ -53,14 +53,6 @@ class Verdict:
         """Whether green is shown to be within the gate's margin, on this step's evidence alone."""
         return self.log_e_gate >= self.log_e_gate_needed
 
-    @property
-    def green_loss(self) -> float | None:
-        return self.green.mean
-
-    @property
-    def blue_loss(self) -> float | None:
-        return self.blue.mean
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -73,6 +65,11 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     log_e_worse: float = 0.0
     log_e_worse_needed: float
+
+    @property
+    def gating(self) -> tuple[Verdict, ...]:
+        """The verdicts that the gate of a step needs."""
+        return tuple(verdict for verdict in self.verdicts if verdict.check.gating)
 
     @property
     def worst(self) -> Ruling:

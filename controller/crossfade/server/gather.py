@@ -32,25 +32,34 @@ MISCONFIGURED_LATELY = timedelta(minutes=5)
 def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
     """One Series for each check of the plan, in its order, and what decide must know besides."""
     _, length = snapshots.state(connection)
-    series = tuple(_series(connection, stored, check, length, now) for check in stored.rollout.plan.checks)
+    before = _before(connection, stored)
+    series = tuple(_series(connection, stored, check, before, length, now) for check in stored.rollout.plan.checks)
     return series, _conditions(connection, stored, now)
 
 
-def _series(connection: Connection, stored: Stored, check: Check, length: int, now: datetime) -> Series:
-    rollout = stored.rollout
-    started = rollout.started_at or rollout.created_at
-    seal = length + check.maturity
-    place: dict[str, Any] = {"rollout": rollout.id, "route": stored.route_id}
-    place["after"] = int(started.timestamp()) // length * length - length
-    place["sealed"] = int(now.timestamp() - seal - SETTLED) // length * length
-    # Of this blue only: what the Model before it did says nothing of it.
+def _before(connection: Connection, stored: Stored) -> dict[str, Any]:
+    """Where blue's history lies. Of this blue only: what the Model before it did says nothing of it."""
+    started = _started(stored)
     since = max(started - HISTORY, declared.route_by_id(connection, stored.route_id).blue_since)
-    before: dict[str, Any] = {
+    return {
         "rollouts": rollouts.ids_since(connection, stored.route_id, since),
         "route": stored.route_id,
         "since": since.timestamp(),
         "until": started.timestamp(),
     }
+
+
+def _started(stored: Stored) -> datetime:
+    return stored.rollout.started_at or stored.rollout.created_at
+
+
+def _series(
+    connection: Connection, stored: Stored, check: Check, before: dict[str, Any], length: int, now: datetime
+) -> Series:
+    seal = length + check.maturity
+    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
+    place["after"] = int(_started(stored).timestamp()) // length * length - length
+    place["sealed"] = int(now.timestamp() - seal - SETTLED) // length * length
     if check.is_score:
         metric = check.score_name
         sums = scores.loss_sums(connection, **place, metric=metric, length=length, seal=seal)

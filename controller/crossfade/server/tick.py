@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -12,7 +13,7 @@ from crossfade.core.phase import Phase
 from crossfade.core.sentence import sentence
 from crossfade.errors import Unavailable
 from crossfade.server.database import begin
-from crossfade.server.figures import conditions_figures, decision_figures, log_figure, verdict_figures
+from crossfade.server.figures import decision_figures
 from crossfade.server.gather import gather
 from crossfade.server.store import evaluations, journal, partitions, rollouts
 from crossfade.server.store.rollouts import Stored
@@ -54,15 +55,15 @@ def tick(engine: Engine, *, now: datetime) -> int:
 def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision:
     """One rollout's turn: gather, judge, decide, apply, save, journal. The transaction holds its row."""
     stored = rollouts.find(connection, rollout_id)
-    assert stored is not None
     series, conditions = gather(connection, stored, now)
     judgement = judge(stored.rollout.plan, series, step=stored.rollout.step)
     decision = decide(stored.rollout, judgement, conditions, now)
     after = apply(decision)
-    said = _said(stored, decision)
+    text, figures = sentence(decision), decision_figures(decision)
+    said = _said(stored, decision, text)
     beside = {**said, "worst": str(judgement.worst), "evaluated_at": now}
     save_move(connection, stored, after, actor=ACTOR, kind=journal.CONTROLLER, now=now, **beside)
-    _note(connection, decision, now)
+    _note(connection, decision, text, figures, now)
     if decision.act is not Act.HOLD or (said["act"], said["reason"]) != (stored.act, stored.reason):
         journal.append(
             connection,
@@ -73,7 +74,7 @@ def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision
             act=str(decision.act),
             reason=str(decision.reason),
             sentence=str(said["sentence"]),
-            numbers=decision_figures(decision),
+            numbers=figures,
             rollout=after,
             plan_hash=stored.plan_hash,
         )
@@ -81,17 +82,16 @@ def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision
     return decision
 
 
-def _said(stored: Stored, decision: Decision) -> dict[str, str | None]:
+def _said(stored: Stored, decision: Decision, text: str) -> dict[str, str | None]:
     """The last decision as kept with the rollout. A paused one keeps saying why it was paused."""
     if stored.rollout.phase is Phase.PAUSED and decision.act is Act.HOLD:
         return {"act": stored.act, "reason": stored.reason, "sentence": stored.sentence}
-    return {"act": str(decision.act), "reason": str(decision.reason), "sentence": sentence(decision)}
+    return {"act": str(decision.act), "reason": str(decision.reason), "sentence": text}
 
 
-def _note(connection: Connection, decision: Decision, now: datetime) -> None:
+def _note(connection: Connection, decision: Decision, text: str, figures: dict[str, Any], now: datetime) -> None:
     """Keeps this look at the evidence, for the charts."""
     partitions.create(connection, [now.astimezone(UTC).date()])
-    judgement = decision.judgement
     evaluations.add(
         connection,
         rollout_id=decision.rollout.id,
@@ -100,11 +100,8 @@ def _note(connection: Connection, decision: Decision, now: datetime) -> None:
         weight=decision.rollout.weight,
         act=str(decision.act),
         reason=str(decision.reason),
-        sentence=sentence(decision),
-        log_e_worse=log_figure(judgement.log_e_worse),
-        log_e_worse_needed=log_figure(judgement.log_e_worse_needed),
-        verdicts=[verdict_figures(verdict) for verdict in judgement.verdicts],
-        conditions=conditions_figures(decision.conditions),
+        sentence=text,
+        **{name: figures[name] for name in ("log_e_worse", "log_e_worse_needed", "verdicts", "conditions")},
     )
 
 

@@ -108,7 +108,7 @@ class Courier:
             while self._scores:
                 self._pending.append(self._scores_delivery(self._take_scores()))
             for delivery in list(self._pending):
-                self._store_or_lose(delivery)
+                self._to_disk(delivery, or_lose=True)
             self._pending.clear()
         finally:
             if held:
@@ -195,26 +195,20 @@ class Courier:
         while len(self._scores) > MOST_SCORES:
             self._pending.append(self._scores_delivery(self._take_scores()))
         while len(self._pending) > 1:
-            if not self._to_disk(self._pending[-1]) and len(self._pending) <= MOST_BATCHES:
+            full = len(self._pending) > MOST_BATCHES
+            if not self._to_disk(self._pending[-1], or_lose=full) and not full:
                 return
             self._pending.pop()
 
-    def _to_disk(self, delivery: Delivery) -> bool:
-        why = self._stored_or_why(delivery)
-        if why and len(self._pending) > MOST_BATCHES:
-            self._lose(delivery, why)
-        return not why
-
-    def _store_or_lose(self, delivery: Delivery) -> None:
-        if why := self._stored_or_why(delivery):
-            self._lose(delivery, why)
-
-    def _stored_or_why(self, delivery: Delivery) -> str:
-        """Puts it in the outbox; empty, or why that failed."""
+    def _to_disk(self, delivery: Delivery, *, or_lose: bool) -> bool:
+        """Whether the outbox has taken it; what may not wait in memory any longer is lost, counted and said."""
         try:
-            return "" if self._outbox.put(delivery.name, delivery.body) else "the outbox is full"
+            kept, why = self._outbox.put(delivery.name, delivery.body), "the outbox is full"
         except OSError as error:
-            return str(error)
+            kept, why = False, str(error)
+        if not kept and or_lose:
+            self._lose(delivery, why)
+        return kept
 
     def _lose(self, delivery: Delivery, why: str) -> None:
         if delivery.path == SCORES:

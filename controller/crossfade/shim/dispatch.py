@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core.outcome import Outcome
@@ -34,12 +33,8 @@ _SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 """After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    """What a stop came to: an answer for the caller, or the last failure there."""
-
-    response: dict[str, Any] | None
-    failure: Failure | None
+_Came = tuple[dict[str, Any], None] | tuple[None, Failure]
+"""What a stop or an attempt came to: an answer for the caller, or the (last) failure there."""
 
 
 def dispatch(call: Call) -> dict[str, Any]:
@@ -67,11 +62,10 @@ def _dispatch(call: Call) -> dict[str, Any]:
     failure: Failure | None = None
     settled = False
     while stop is not None and call.left() > 0:
-        visit = _visit(call, trip, stop)
-        if visit.response is not None:
-            return visit.response
-        assert visit.failure is not None
-        failure = visit.failure
+        response, failure = _visit(call, trip, stop)
+        if failure is None:
+            assert response is not None
+            return response
         trip.leave(stop, failure.outcome)
         settled = failure.outcome in _SETTLED and stop.model.name in (call.assigned, call.blue)
         stop = trip.next(time.monotonic())
@@ -80,16 +74,15 @@ def _dispatch(call: Call) -> dict[str, Any]:
     return _exhausted(call, failure, settled=settled)
 
 
-def _visit(call: Call, trip: Trip, stop: Stop) -> _Visit:
+def _visit(call: Call, trip: Trip, stop: Stop) -> _Came:
     """Tries one target as often as the table says."""
     tries = 0
     while True:
-        response, failure = _attempt(call, trip, stop)
+        came = _attempt(call, trip, stop)
+        failure = came[1]
         tries += 1
-        if failure is None:
-            return _Visit(response, None)
-        if tries >= _tries(call, trip, stop, failure) or not _wait(call, failure, tries):
-            return _Visit(None, failure)
+        if failure is None or tries >= _tries(call, trip, stop, failure) or not _wait(call, failure, tries):
+            return came
         call.retries += 1
 
 
@@ -126,7 +119,7 @@ def backoff(call: Call, failure: Failure, tries: int) -> float:
     return float(max(jitter, failure.retry_after or 0.0))
 
 
-def _attempt(call: Call, trip: Trip, stop: Stop) -> tuple[dict[str, Any] | None, Failure | None]:
+def _attempt(call: Call, trip: Trip, stop: Stop) -> _Came:
     """One request to one target."""
     settings, target = call.settings, stop.target
     began = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -77,8 +77,7 @@ class Trip:
             case _:
                 assert_never(row.model)
 
-    def _keep(self, wanted: object) -> None:
-        assert callable(wanted)
+    def _keep(self, wanted: Callable[[Stop], bool]) -> None:
         self._stops = deque(stop for stop in self._stops if wanted(stop))
 
     def _in_time(self, stop: Stop, now: float) -> bool:

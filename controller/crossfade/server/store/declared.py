@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from crossfade.core.model import Model, model_to_dict, read_model
 from crossfade.core.reading import Reader
 from crossfade.core.route import Route, read_route, route_to_dict
+from crossfade.errors import NotFound
 from crossfade.server.store.schema import models, routes
 
 
@@ -78,10 +79,13 @@ def all_routes(connection: Connection, *, lock: Iterable[str] = ()) -> dict[str,
     return {stored.route.name: stored for stored in found}
 
 
-def find_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute | None:
+def find_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:
+    """Raises `NotFound`."""
     query = _select().where(routes.c.name == name, routes.c.deleted_at.is_(None))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    return _to_route(row) if row else None
+    if row is None:
+        raise NotFound(f"no route is named {name!r}")
+    return _to_route(row)
 
 
 def route_by_id(connection: Connection, route_id: int, *, lock: bool = False) -> StoredRoute:

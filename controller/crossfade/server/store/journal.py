@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
+from crossfade.core.phase import Verb
 from crossfade.core.rollout import Rollout
 from crossfade.server.store.schema import journal
 
@@ -46,6 +47,14 @@ def append(
             weight=rollout.weight if rollout else None,
         )
     )
+
+
+def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
+    """When each step was advanced to, by a person or the controller."""
+    query = select(journal.c.step, journal.c.at).where(
+        journal.c.rollout_id == rollout_id, journal.c.act == Verb.ADVANCE, journal.c.step.is_not(None)
+    )
+    return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
 
 
 def listed(connection: Connection, *, rollout_id: int | None, after: int, most: int) -> list[Row[Any]]:

@@ -15,7 +15,7 @@ from crossfade.core.phase import LIVE, Phase
 from crossfade.core.plan import Plan, plan_to_dict, read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
-from crossfade.errors import Conflict
+from crossfade.errors import Conflict, NotFound
 from crossfade.server.store.schema import rollouts, routes
 
 MOST_WAIT = 300
@@ -78,11 +78,13 @@ def add(
     return Rollout(id=rollout_id, route=route, blue=blue, green=green, plan=plan, salt=salt, created_at=now)
 
 
-def find(connection: Connection, rollout_id: int, *, lock: bool = False) -> Stored | None:
-    """The rollout; `lock` waits for whoever holds it, then reads what they left."""
+def find(connection: Connection, rollout_id: int, *, lock: bool = False) -> Stored:
+    """The rollout; `lock` waits for whoever holds it, then reads what they left. Raises `NotFound`."""
     query = _select().where(rollouts.c.id == rollout_id)
     row = connection.execute(query.with_for_update(of=rollouts) if lock else query).one_or_none()
-    return _to_stored(row) if row else None
+    if row is None:
+        raise NotFound(f"there is no rollout {rollout_id}")
+    return _to_stored(row)
 
 
 def claim_due(connection: Connection, now: datetime) -> int | None:

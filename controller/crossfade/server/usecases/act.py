@@ -11,7 +11,7 @@ from crossfade.core.phase import PERSONS_VERBS, Phase, Verb
 from crossfade.core.plan import Breach
 from crossfade.core.rollout import Rollout
 from crossfade.core.verdict import Ruling
-from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.store.rollouts import Stored
@@ -40,8 +40,6 @@ def act(
     known, reason = _check(verb, reason)
     with begin(engine) as connection:
         stored = rollouts.find(connection, rollout_id, lock=True)
-        if stored is None:
-            raise NotFound(f"there is no rollout {rollout_id}")
         before = stored.rollout
         if version is not None and version != before.version and known is not Verb.ABORT:
             raise Conflict(

@@ -15,7 +15,7 @@ from crossfade.core.phase import Verb
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
-from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
 from crossfade.server.store import declared, journal, rollouts
@@ -70,10 +70,8 @@ def register_rollout(
 
 
 def _free_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:
-    """The route, without a live rollout."""
+    """The route, without a live rollout. Raises `NotFound`, or `Conflict` naming the live one."""
     stored = declared.find_route(connection, name, lock=lock)
-    if stored is None:
-        raise NotFound(f"no route is named {name!r}")
     live = rollouts.live_on(connection, stored.id)
     if live:
         raise Conflict(
@@ -163,5 +161,4 @@ def _save(
 
 def _start(connection: Connection, rollout: Rollout, *, actor: str, reason: str, now: datetime) -> Rollout:
     stored = rollouts.find(connection, rollout.id, lock=True)
-    assert stored is not None
     return do(connection, stored, Verb.START, actor=actor, reason=reason, now=now)

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from crossfade.errors import NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import evaluations as store
 from crossfade.server.store import rollouts
@@ -40,8 +39,7 @@ def evaluations(engine: Engine, rollout_id: int, *, since: datetime | None = Non
     Raises `NotFound`.
     """
     with begin(engine, snapshot=True) as connection:
-        if rollouts.find(connection, rollout_id) is None:
-            raise NotFound(f"there is no rollout {rollout_id}")
+        rollouts.find(connection, rollout_id)
         rows = store.since(connection, rollout_id, at=since or datetime(1970, 1, 1, tzinfo=UTC), most=most)
     return [
         Evaluation(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from crossfade.core.phase import Phase
+from crossfade.core.split import Variant
 from crossfade.server.database import begin
 from crossfade.server.store import declared, observations, rollouts
 from crossfade.server.store.declared import StoredRoute
@@ -79,7 +80,7 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         return FleetRow(route=route.route.name, blue=route.route.blue, traffic=lately)
     rollout = stored.rollout
     calls, green = observations.step_calls(connection, rollout=rollout.id, route=route.id, step=rollout.step)
-    totals = observations.sums(connection, rollout=rollout.id, route=route.id)
+    of_green = observations.sums(connection, rollout=rollout.id, route=route.id).get(Variant.GREEN)
     return FleetRow(
         route=route.route.name,
         blue=route.route.blue,
@@ -95,7 +96,7 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         verdict=stored.worst,
         reason=stored.reason,
         sentence=stored.sentence,
-        green_calls=next((row.calls for variant, row in totals.items() if variant == "green"), 0),
+        green_calls=of_green.calls if of_green else 0,
         left_seconds=bake_left(stored, now),
         needs_person=needs_person(stored),
         since=rollout.ended_at or rollout.step_started_at or rollout.created_at,

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crossfade.errors import NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import journal as store
 from crossfade.server.store import rollouts
@@ -61,8 +60,8 @@ COLUMNS = (
 def journal(engine: Engine, rollout_id: int | None = None, *, after: int = 0, most: int = 1000) -> list[Entry]:
     """Newest first: one rollout's (raises `NotFound`), or everything without one. Only ids above `after`."""
     with begin(engine, snapshot=True) as connection:
-        if rollout_id is not None and rollouts.find(connection, rollout_id) is None:
-            raise NotFound(f"there is no rollout {rollout_id}")
+        if rollout_id is not None:
+            rollouts.find(connection, rollout_id)
         return entries(connection, rollout_id, after=after, most=most)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from crossfade.core.observation import quantile
-from crossfade.core.phase import LIVE, MOVES, PERSONS_VERBS, Phase, Verb
+from crossfade.core.phase import LIVE, PERSONS_VERBS, Phase
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.rollout import Rollout
 from crossfade.core.split import Variant
-from crossfade.errors import Conflict, Invalid, NotFound, Problem
+from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.store import declared, evaluations, journal, observations, scores
 from crossfade.server.store import rollouts as store
@@ -148,8 +148,6 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
     """Raises `NotFound`."""
     with begin(engine, snapshot=True) as connection:
         stored = store.find(connection, rollout_id)
-        if stored is None:
-            raise NotFound(f"there is no rollout {rollout_id}")
         value, place = stored.rollout, {"rollout": rollout_id, "route": stored.route_id}
         latest = evaluations.latest(connection, rollout_id)
         calls, green = observations.step_calls(connection, **place, step=value.step)
@@ -201,17 +199,10 @@ def rollouts(
         allowed = ["live", *(str(known) for known in Phase)]
         if phase not in allowed:
             raise Invalid([Problem("phase", f"{phase!r} is not known; allowed: {', '.join(allowed)}")])
-        phases = sorted(LIVE) if phase == "live" else [phase]
+        phases = [str(one) for one in LIVE] if phase == "live" else [phase]
     with begin(engine, snapshot=True) as connection:
-        found = declared.find_route(connection, route) if route is not None else None
-        if route is not None and found is None:
-            raise NotFound(f"no route is named {route!r}")
-        listed = store.listed(
-            connection,
-            route_id=found.id if found else None,
-            phases=[str(one) for one in phases] if phases else None,
-            most=most,
-        )
+        route_id = None if route is None else declared.find_route(connection, route).id
+        listed = store.listed(connection, route_id=route_id, phases=phases, most=most)
     return [_summary(stored) for stored in listed]
 
 
@@ -243,7 +234,7 @@ def _verbs(value: Rollout) -> tuple[VerbView, ...]:
         except Conflict as refusal:
             found.append(VerbView(verb=str(verb), allowed=False, refusal=str(refusal)))
         else:
-            found.append(VerbView(verb=str(verb), allowed=verb in MOVES[value.phase]))
+            found.append(VerbView(verb=str(verb), allowed=True))
     return tuple(found)
 
 
@@ -277,10 +268,7 @@ def _step_starts(connection: Connection, value: Rollout) -> dict[int, datetime]:
     starts = {value.step: value.step_started_at} if value.step_started_at else {}
     if value.started_at:
         starts[0] = value.started_at
-    for row in journal.listed(connection, rollout_id=value.id, after=0, most=10_000):
-        if row.act == Verb.ADVANCE and row.step is not None:
-            starts[row.step] = row.at
-    return starts
+    return starts | journal.advances(connection, value.id)
 
 
 def _variants(connection: Connection, value: Rollout, route_id: int) -> tuple[VariantView, VariantView]:
