@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from math import isfinite, log
@@ -16,8 +17,8 @@ from crossfade.core.evidence import Bucket, Series, Summary
 from crossfade.core.plan import Check
 from crossfade.core.verdict import Judgement, Ruling, Verdict
 from crossfade.stats.combine import failing, log_mean_e
-from crossfade.stats.judge import judge, judge_states
-from crossfade.stats.state import Setting, start_state
+from crossfade.stats.carried import as_document, from_document, start_carried
+from crossfade.stats.judge import judge, judge_carried
 
 ACCURACY = Check(metric="score.accuracy", margin=1.0)
 
@@ -160,14 +161,14 @@ def test_every_number_is_finite_and_the_interval_never_contradicts_the_verdict(
 @given(buckets=evidences(), cut=st.integers(0, 12))
 @settings(max_examples=80, deadline=None)
 def test_state_carried_forward_is_recomputation(buckets: list[Bucket], cut: int) -> None:
-    setting = Setting(margin=0.005, gate_margin=0.02, step=1)
-    whole = start_state(setting, rate(0.05)).after(buckets)
-    carried = start_state(setting, rate(0.05)).after(buckets[:cut])
-    for each in buckets[cut:]:
-        carried = carried.after([each])
     plan = plan_of()
-    a, b = (judge_states(plan, [state], weight=5) for state in (whole, carried))
-    assert numbers(a) == pytest.approx(numbers(b), rel=1e-7, abs=1e-7)
+    fresh = start_carried(plan.checks[0], 0.02, 1, rate(0.05))
+    whole = fresh.after(buckets)
+    carried = fresh.after(buckets[:cut])
+    for each in buckets[cut:]:
+        carried = from_document(json.loads(json.dumps(as_document(carried))), fresh).after([each])
+    a, b = (judge_carried(plan, [state], step=1) for state in (whole, carried))
+    assert numbers(a) == pytest.approx(numbers(b), rel=1e-9, abs=1e-9)
     assert a.verdicts[0].ruling is b.verdicts[0].ruling
 
 

@@ -11,13 +11,13 @@ from drawn_evidence import bucket, columns_of, drawn, rate
 from crossfade.core.evidence import EMPTY
 from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import merge, to_columns
-from crossfade.stats.estimate import Stratified
+from crossfade.stats.estimate import estimate, start_stratified
 from crossfade.stats.needed import calls_needed, kl, rate_information, shrunk
-from crossfade.stats.overdispersion import Dispersion
+from crossfade.stats.overdispersion import start_dispersion
 
 
 def phi(buckets: list) -> float:
-    return Dispersion().after(to_columns(buckets))[-1].phi
+    return start_dispersion().after(to_columns(buckets))[-1].phi
 
 
 def test_the_base_rate_of_a_bucket_is_known_before_it() -> None:
@@ -69,11 +69,11 @@ def test_what_is_still_filling_never_crosses_a_step() -> None:
 
 def test_ramp_and_drift_together_do_not_move_the_estimate_of_equal_models() -> None:
     buckets = [bucket((950, 9), (50, 0)), bucket((500, 15), (500, 15))]
-    assert Stratified().after(to_columns(buckets[1:])).estimate == pytest.approx(0)
+    assert estimate(tuple(start_stratified().after(to_columns(buckets[1:])).sums)) == pytest.approx(0)
     even = [bucket((9500, 95), (500, 5)), bucket((5000, 150), (5000, 150))]
     pooled = 155 / 5500 - 245 / 14500
     assert pooled > 0.01
-    assert Stratified().after(to_columns(even)).estimate == pytest.approx(0, abs=1e-15)
+    assert estimate(tuple(start_stratified().after(to_columns(even)).sums)) == pytest.approx(0, abs=1e-15)
 
 
 def test_information_is_the_divergence_from_the_nearest_point_of_the_null() -> None:

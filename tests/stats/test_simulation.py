@@ -16,7 +16,7 @@ from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.gate import log_e_gate, start_gate
 from crossfade.stats.mixture import log_sum
-from crossfade.stats.overdispersion import Dispersion
+from crossfade.stats.overdispersion import start_dispersion
 from crossfade.stats.worse import log_e_worse, start_worse
 
 MARGIN, NEEDED = 0.005, log(20)
@@ -26,7 +26,7 @@ def rolled_back_at(buckets: list[Bucket], base: float) -> int | None:
     """The number of buckets after which the roll-back process crosses, or None."""
     columns = to_columns([k for k in buckets if k.green.n and k.blue.n])
     a, variance, _ = start_base_rate(rate(base)).after(columns)
-    phi, soon, _ = Dispersion().after(columns)
+    phi, soon, _ = start_dispersion().after(columns)
     log_e = log_e_worse(columns, a, variance, MARGIN, True)
     state = start_worse()
     if state.after(log_e, phi, soon).peak < NEEDED:
@@ -84,7 +84,7 @@ def test_a_green_that_goes_bad_after_fifty_thousand_good_calls_is_caught_within_
 def calls_to_promotion(seed: int, p_g: float) -> int | None:
     """100 calls a bucket through 1, 5, 25 and 50 %; None when rolled back."""
     rng = np.random.default_rng(seed)
-    base, dispersion, worse, spent = start_base_rate(rate(0.01)), Dispersion(), start_worse(), 0
+    base, dispersion, worse, spent = start_base_rate(rate(0.01)), start_dispersion(), start_worse(), 0
     for weight, following in ((0.01, 0.05), (0.05, 0.25), (0.25, 0.5), (0.5, 1.0)):
         gate, buckets, green = start_gate(), 0, 0.0
         while True:

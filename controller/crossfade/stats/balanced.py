@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.columns import Columns, Floats, widened
 
 LEAST_FACTOR = 0.001
 MOST_OF_EDGE = 0.9
@@ -104,15 +104,15 @@ def log_e_bounded(bets: Bets, columns: Columns) -> Floats:
     """A lower bound of log E for losses anywhere in [0, 1]: the larger of chord and s-and-q, for each variant.
 
     s-and-q: log(1 + z) >= z - c2 z^2 for z >= -b, with c2 = (-log(1 - b) - b) / b^2 and b the largest loss of the
-    bet (Fan, Grama and Liu 2015; Howard et al. 2021). Bets have the shape (B, ..., K).
+    bet (Fan, Grama and Liu 2015; Howard et al. 2021). Bets have the shape (B,) + S and then one axis or more.
     """
-    shape = (-1,) + (1,) * (np.ndim(bets.lambda_g) - 1)
+    axes = np.ndim(bets.lambda_g) - columns.n_g.ndim
     total: Floats = np.zeros(1)
     for bet, m, n, s, q in (
         (bets.lambda_g, bets.u + bets.d, columns.n_g, columns.s_g, columns.q_g),
         (bets.lambda_b, bets.u, columns.n_b, columns.s_b, columns.q_b),
     ):
-        n, s, q = n.reshape(shape), s.reshape(shape), q.reshape(shape)
+        n, s, q = widened(n, axes), widened(s, axes), widened(q, axes)
         total = total + np.maximum(_chord(bet, m, n, s), _s_and_q(bet, m, n, s, q))
     return total
 
@@ -125,6 +125,6 @@ def _s_and_q(bet: Floats, m: Floats, n: Floats, s: Floats, q: Floats) -> Floats:
 
 
 def small_bucket(n_g: Floats, n_b: Floats) -> Floats:
-    """N / (N - 1), by which log E is divided: what random assignment of calls that differ can add. Shape (B,)."""
+    """N / (N - 1), by which log E is divided: what random assignment of calls that differ can add. The shape of both."""
     n = n_g + n_b
     return n / np.maximum(1.0, n - 1)

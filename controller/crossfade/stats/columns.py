@@ -1,4 +1,9 @@
-"""Columns: judged buckets as arrays, after merging adjacent ones until each variant has calls."""
+"""Columns: judged buckets as arrays, after merging adjacent ones until each variant has calls.
+
+Everywhere in `stats` time is the first axis, and further axes S are rollouts judged side by side: S = () is one
+rollout, S = (R,) are R of them, as a simulation has. Whatever stands "after" a bucket has the shape S, or S + (K,) for
+K alternatives or sums. One rollout and many go through the same formulas.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Columns:
-    """Sums of B judged buckets, arrays of shape (B,): calls `n`, losses `s`, squared losses `q`; `g`reen, `b`lue."""
+    """Sums of B judged buckets, arrays of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; `g`reen, `b`lue."""
 
     step: NDArray[np.int64]
     n_g: Floats
@@ -31,27 +36,26 @@ class Columns:
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> Columns:
         """The chosen buckets only."""
-        return Columns(
-            step=self.step[chosen],
-            n_g=self.n_g[chosen],
-            s_g=self.s_g[chosen],
-            q_g=self.q_g[chosen],
-            n_b=self.n_b[chosen],
-            s_b=self.s_b[chosen],
-            q_b=self.q_b[chosen],
-        )
+        return Columns(**{name: getattr(self, name)[chosen] for name in _NAMES})
+
+    def side_by_side(self) -> Columns:
+        """B buckets in a row as the one bucket of each of B rollouts: shape (1, B)."""
+        return Columns(**{name: getattr(self, name)[None, :] for name in _NAMES})
 
     @property
     def is_binary(self) -> NDArray[np.bool_]:
-        """Shape (B,): whether every loss in the bucket was 0 or 1, which q = s and whole sums tell."""
+        """Shape (B,) + S: whether every loss in the bucket was 0 or 1, which q = s and whole sums tell."""
         s = self.s_g + self.s_b
         alike = np.abs(self.q_g + self.q_b - s) <= 1e-9 * (1 + s)
         whole = (np.abs(self.s_g - np.rint(self.s_g)) <= 1e-6) & (np.abs(self.s_b - np.rint(self.s_b)) <= 1e-6)
         return alike & whole
 
 
+_NAMES = Columns.__slots__
+
+
 def to_columns(buckets: Iterable[Bucket]) -> Columns:
-    """The buckets as arrays, in the order given."""
+    """The buckets of one rollout as arrays, in the order given: S = ()."""
     rows = [(k.step, *_sums(k)) for k in buckets]
     table = np.array(rows, dtype=np.float64).reshape(-1, 7).T.copy()
     return Columns(
@@ -63,6 +67,29 @@ def to_columns(buckets: Iterable[Bucket]) -> Columns:
         s_b=table[5],
         q_b=table[6],
     )
+
+
+def widened(values: Floats, axes: int) -> Floats:
+    """With as many axes of length 1 at the end: to meet alternatives, or a grid and alternatives."""
+    return values.reshape(values.shape + (1,) * axes)
+
+
+def running(start: Floats, added: Floats) -> Floats:
+    """`start`, shape S, and it after each of `added`, (B,) + S: (B + 1,) + S.
+
+    Added one after the other, so that what is carried forward is what recomputation gives, to the last bit.
+    """
+    total: Floats = np.cumsum(np.concatenate((np.asarray(start)[None], added)), axis=0)
+    return total
+
+
+def decayed(start: Floats, added: Floats, decay: float) -> Floats:
+    """The same with what was there before shrunk by `decay` at each bucket."""
+    sums = np.empty((len(added) + 1, *np.shape(start)))
+    sums[0] = start
+    for position in range(len(added)):
+        sums[position + 1] = decay * sums[position] + added[position]
+    return sums
 
 
 def _sums(bucket: Bucket) -> tuple[float, float, float, float, float, float]:

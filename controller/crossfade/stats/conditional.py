@@ -25,26 +25,27 @@ MOST_TERMS = 200_000
 
 
 def log_odds_ratio(a: Floats, c: Floats) -> Floats:
-    """log psi = logit(c) - logit(a). a: (B,), c: (B, K); returns (B, K)."""
+    """log psi = logit(c) - logit(a). a: any shape, c: that + (K,), which is returned."""
     logit_a = np.log(a) - np.log1p(-a)
-    log_psi: Floats = np.log(c) - np.log1p(-c) - logit_a[:, None]
+    log_psi: Floats = np.log(c) - np.log1p(-c) - logit_a[..., None]
     return log_psi
 
 
 def log_e_conditional(columns: Columns, log_psi: Floats) -> Floats:
-    """log E of each bucket and alternative, exact by enumeration. log_psi: (B, K); returns (B, K).
+    """log E of each bucket and alternative, exact by enumeration. log_psi: (B,) + S + (K,), which is returned.
 
     Exactly 0 where the total decides: no bad calls, only bad calls, or a variant without calls.
     """
-    n_g, n_b = np.rint(columns.n_g), np.rint(columns.n_b)
-    x = np.rint(columns.s_g)
-    m = x + np.rint(columns.s_b)
+    shape = log_psi.shape
+    log_psi = log_psi.reshape(-1, shape[-1])
+    n_g, n_b, x, s_b = (np.rint(k).ravel() for k in (columns.n_g, columns.n_b, columns.s_g, columns.s_b))
+    m = x + s_b
     low, high = np.maximum(0.0, m - n_b), np.minimum(m, n_g)
     out = np.zeros_like(log_psi)
     open_ = np.flatnonzero(high > low)
     for rows in _batches(open_, (high - low + 1)[open_]):
         out[rows] = _enumerate(n_g[rows], n_b[rows], x[rows], m[rows], low[rows], high[rows], log_psi[rows])
-    return out
+    return out.reshape(shape)
 
 
 def _batches(rows: NDArray[np.intp], sizes: Floats) -> list[NDArray[np.intp]]:

@@ -10,40 +10,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+
 from crossfade.core.evidence import Summary
-from crossfade.stats.columns import Columns
+from crossfade.stats.columns import Columns, Floats, running
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stratified:
-    """Sums over buckets: `weight` of w, `difference` of w D, and of w^2 / n for each variant."""
+    """`sums`: S + (4,), sums over buckets of w, of w times the difference, and of w^2 / n of green and of blue."""
 
-    weight: float = 0.0
-    difference: float = 0.0
-    square_g: float = 0.0
-    square_b: float = 0.0
+    sums: Floats
 
     def after(self, columns: Columns) -> Stratified:
         w = columns.n_g * columns.n_b / (columns.n_g + columns.n_b)
         gap = columns.s_g / columns.n_g - columns.s_b / columns.n_b
-        return Stratified(
-            weight=self.weight + float(w.sum()),
-            difference=self.difference + float((w * gap).sum()),
-            square_g=self.square_g + float((w * w / columns.n_g).sum()),
-            square_b=self.square_b + float((w * w / columns.n_b).sum()),
-        )
+        added = np.stack((w, w * gap, w * w / columns.n_g, w * w / columns.n_b), axis=-1)
+        return Stratified(sums=running(self.sums, added)[-1])
 
-    @property
-    def estimate(self) -> float | None:
-        """Green's mean loss minus blue's, or None without a bucket."""
-        return self.difference / self.weight if self.weight else None
 
-    def standard_error(self, blue: Summary, green: Summary, phi: float) -> float | None:
-        """Of the estimate, from each variant's overall variance (one imagined loss of 1/2 in each) times phi."""
-        if not self.weight:
-            return None
-        v_g, v_b = _variance(green), _variance(blue)
-        return sqrt(phi * (v_g * self.square_g + v_b * self.square_b)) / self.weight
+def start_stratified(runs: tuple[int, ...] = ()) -> Stratified:
+    """Before the first bucket."""
+    return Stratified(sums=np.zeros((*runs, 4)))
+
+
+def estimate(sums: tuple[float, float, float, float]) -> float | None:
+    """Green's mean loss minus blue's, from one rollout's sums, or None without a bucket."""
+    weight, difference, _, _ = sums
+    return difference / weight if weight else None
+
+
+def standard_error(sums: tuple[float, float, float, float], blue: Summary, green: Summary, phi: float) -> float | None:
+    """Of the estimate, from each variant's overall variance (one imagined loss of 1/2 in each) times phi."""
+    weight, _, square_g, square_b = sums
+    if not weight:
+        return None
+    return sqrt(phi * (_variance(green) * square_g + _variance(blue) * square_b)) / weight
 
 
 def _variance(sums: Summary) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 
 from crossfade.core.verdict import Ruling
 from crossfade.stats.balanced import small_bucket
-from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.columns import Columns, Floats, running, widened
 from crossfade.stats.gate import log_e_balanced
 from crossfade.stats.mixture import BOUND_WEIGHTS, bound_alternatives, log_sum
 
@@ -38,7 +38,7 @@ def grid(margin: float) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bounds:
-    """log of weight x e-value for each d of the grid and alternative, (G, 3).
+    """log of weight x e-value for each d of the grid and alternative, S + (G, 3).
 
     `over` is against "<= d", `under` against ">= d".
     """
@@ -47,22 +47,22 @@ class Bounds:
     under: Floats
 
     def after(self, columns: Columns, a: Floats, variance: Floats, phi: Floats, margin: float, binary: bool) -> Bounds:
-        """With more buckets; a, variance and phi as known before each, (B,)."""
+        """With more buckets; a, variance and phi as known before each, (B,) + S."""
         d = grid(margin)
-        tempering = (phi * small_bucket(columns.n_g, columns.n_b))[:, None, None]
+        tempering = widened(phi * small_bucket(columns.n_g, columns.n_b), 2)
         masses = {1: self.over, -1: self.under}
         for start in range(0, len(columns), BLOCK):
             block = slice(start, start + BLOCK)
-            part, here, spread = columns.part(block), a[block], variance[block][:, None, None]
+            part, here, spread = columns.part(block), a[block], widened(variance[block], 2)
             for side in (1, -1):
                 c = bound_alternatives(here, d, margin, side)
-                log_e = log_e_balanced(part, here[:, None, None], spread, c, d[:, None], side, binary)
-                masses[side] = masses[side] + (log_e / tempering[block]).sum(axis=0)
+                log_e = log_e_balanced(part, widened(here, 2), spread, c, d[:, None], side, binary)
+                masses[side] = running(masses[side], log_e / tempering[block])[-1]
         return Bounds(over=masses[1], under=masses[-1])
 
 
 def start_bounds(margin: float) -> Bounds:
-    """Before the first bucket: E = 1 everywhere."""
+    """Before the first bucket: E = 1 everywhere. S = ()."""
     start = np.tile(np.log(BOUND_WEIGHTS), (len(grid(margin)), 1))
     return Bounds(over=start, under=start)
 

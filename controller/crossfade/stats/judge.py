@@ -8,40 +8,49 @@ from math import log
 from crossfade.core.evidence import Series
 from crossfade.core.plan import Check, Plan
 from crossfade.core.verdict import Judgement, Ruling, Verdict
+from crossfade.stats.carried import Carried, start_carried
 from crossfade.stats.combine import equal_shares, failing, log_mean_e
+from crossfade.stats.estimate import estimate, standard_error
+from crossfade.stats.figures import Figures, figures
 from crossfade.stats.interval import interval
 from crossfade.stats.needed import calls_needed, shrunk
-from crossfade.stats.state import Setting, State, start_state
 from crossfade.stats.worse import LEAST_RISES
 
 
-def judge(plan: Plan, series: Sequence[Series], *, step: int, weight: float | None = None) -> Judgement:
+def judge(plan: Plan, series: Sequence[Series], *, step: int) -> Judgement:
     """What the evidence says of every check at `step`, in the plan's order.
 
     `series` are matched by metric, their buckets sealed and in time order, everything in losses; a check without
-    one has no data. `weight` is green's weight in percent, for the calls still needed; the step's when left out.
+    one has no data.
     """
     by_metric = {one.metric: one for one in series}
-    states = [
-        _fold(check, plan.gate_weight(step), by_metric.get(check.metric, Series(check.metric)), step)
-        for check in plan.checks
-    ]
-    return judge_states(plan, states, weight=plan.steps[step].weight if weight is None else weight)
+    return judge_carried(
+        plan, [_folded(plan, check, by_metric.get(check.metric), step) for check in plan.checks], step=step
+    )
 
 
-def _fold(check: Check, gate_weight: float, series: Series, step: int) -> State:
-    setting = Setting(margin=check.loss_margin, gate_margin=check.gate_margin(gate_weight), step=step)
-    return start_state(setting, series.history).after(series.buckets)
+def _folded(plan: Plan, check: Check, series: Series | None, step: int) -> Carried:
+    series = series or Series(check.metric)
+    return start_carried(check, check.gate_margin(plan.gate_weight(step)), step, series.history).after(series.buckets)
 
 
-def judge_states(plan: Plan, states: Sequence[State], *, weight: float) -> Judgement:
-    """The same from states carried forward, one for each check in the plan's order."""
+def judge_carried(plan: Plan, carried: Sequence[Carried], *, step: int) -> Judgement:
+    """The same from what was carried forward to `step`, one for each check in the plan's order."""
+    return judge_figures(plan, [figures(each.state)[0] for each in carried], step=step)
+
+
+def judge_figures(plan: Plan, found: Sequence[Figures], *, step: int, forecast: bool = True) -> Judgement:
+    """The same from plain numbers, one for each check in the plan's order.
+
+    Without `forecast` the calls still needed are left out: people read them, no decision does.
+    """
     shares = equal_shares(len(plan.checks))
-    log_e = [_stopped(state, log(1 / (share * plan.alpha))) for state, share in zip(states, shares, strict=True)]
-    failed = failing(log_e, shares, [state.worse.rises >= LEAST_RISES for state in states], plan.alpha)
+    log_e = [_stopped(one, log(1 / (share * plan.alpha))) for one, share in zip(found, shares, strict=True)]
+    failed = failing(log_e, shares, [one.rises >= LEAST_RISES for one in found], plan.alpha)
+    weight = plan.steps[step].weight / 100 if forecast else None
     verdicts = tuple(
-        _verdict(plan, check, state, share=share, log_e_worse=worse, failed=fails, weight=weight)
-        for check, state, share, worse, fails in zip(plan.checks, states, shares, log_e, failed, strict=True)
+        _verdict(plan, check, one, share=share, log_e_worse=worse, failed=fails, weight=weight)
+        for check, one, share, worse, fails in zip(plan.checks, found, shares, log_e, failed, strict=True)
     )
     return Judgement(
         verdicts=verdicts,
@@ -50,70 +59,74 @@ def judge_states(plan: Plan, states: Sequence[State], *, weight: float) -> Judge
     )
 
 
-def _stopped(state: State, needed: float) -> float:
+def _stopped(found: Figures, needed: float) -> float:
     """The roll-back evidence; once over its threshold it stays at its peak, so that no look can miss a crossing."""
-    return state.worse.peak if state.worse.peak >= needed else state.worse.log_e
+    return found.peak if found.peak >= needed else found.log_e_worse
 
 
 def _verdict(
-    plan: Plan, check: Check, state: State, *, share: float, log_e_worse: float, failed: bool, weight: float
+    plan: Plan, check: Check, found: Figures, *, share: float, log_e_worse: float, failed: bool, weight: float | None
 ) -> Verdict:
     worse_needed, gate_needed = log(1 / (share * plan.alpha)), log(1 / plan.beta)
-    ruling = _ruling(state, failed=failed, gate_needed=gate_needed)
-    lower, upper = interval(
-        state.bounds,
-        state.setting.margin,
-        level_over=worse_needed,
-        level_under=gate_needed,
-        ruling=ruling,
-        gate_margin=state.setting.gate_margin,
+    ruling = _ruling(found, failed=failed, gate_needed=gate_needed)
+    lower, upper = (
+        (None, None)
+        if found.bounds is None
+        else interval(
+            found.bounds,
+            found.margin,
+            level_over=worse_needed,
+            level_under=gate_needed,
+            ruling=ruling,
+            gate_margin=found.gate_margin,
+        )
     )
     return Verdict(
         check=check,
         ruling=ruling,
-        blue=state.blue,
-        green=state.green,
-        step_blue=state.step_blue,
-        step_green=state.step_green,
-        estimate=state.stratified.estimate,
+        blue=found.blue,
+        green=found.green,
+        step_blue=found.step_blue,
+        step_green=found.step_green,
+        estimate=estimate(found.stratified),
         lower=lower,
         upper=upper,
-        gate_margin=state.setting.gate_margin,
+        gate_margin=found.gate_margin,
         log_e_worse=log_e_worse,
         log_e_worse_needed=worse_needed,
-        log_e_gate=state.gate.log_e,
+        log_e_gate=found.log_e_gate,
         log_e_gate_needed=gate_needed,
-        calls_needed=_calls_needed(state, gate_needed, weight),
-        overdispersion=state.dispersion.phi,
-        buckets=state.buckets,
-        step_buckets=state.step_buckets,
+        calls_needed=None if weight is None else _calls_needed(found, gate_needed, weight),
+        overdispersion=found.phi,
+        buckets=found.buckets,
+        step_buckets=found.step_buckets,
     )
 
 
-def _ruling(state: State, *, failed: bool, gate_needed: float) -> Ruling:
+def _ruling(found: Figures, *, failed: bool, gate_needed: float) -> Ruling:
     if failed:
         return Ruling.FAILED
-    if not state.step_buckets:
+    if not found.step_buckets:
         return Ruling.NO_DATA
-    return Ruling.PASSED if state.gate.log_e >= gate_needed else Ruling.INCONCLUSIVE
+    return Ruling.PASSED if found.log_e_gate >= gate_needed else Ruling.INCONCLUSIVE
 
 
-def _calls_needed(state: State, level: float, weight: float) -> int | None:
-    estimate = state.stratified.estimate
-    error = state.stratified.standard_error(state.blue, state.green, state.dispersion.phi)
-    if estimate is None or error is None:
-        if not state.base.n:
+def _calls_needed(found: Figures, level: float, weight: float) -> int | None:
+    difference = estimate(found.stratified)
+    error = standard_error(found.stratified, found.blue, found.green, found.phi)
+    if difference is None or error is None:
+        if not found.base_known:
             return None
         # Before the first bucket blue's history alone says what it takes, if green is its equal.
-        estimate, error = 0.0, 0.0
+        difference, error = 0.0, 0.0
     return calls_needed(
-        p_b=state.base.mean,
-        difference=shrunk(estimate, error, state.setting.margin),
-        variance=state.base.variance,
-        d=state.setting.gate_margin,
-        weight=weight / 100,
-        log_e=state.gate.log_e,
+        p_b=found.base_mean,
+        difference=shrunk(difference, error, found.margin),
+        variance=found.base_variance,
+        d=found.gate_margin,
+        weight=weight,
+        log_e=found.log_e_gate,
         level=level,
-        phi=state.dispersion.phi,
-        binary=state.binary,
+        phi=found.phi,
+        binary=found.binary,
     )

@@ -20,18 +20,18 @@ BOUND_WEIGHTS = np.array([0.40, 0.35, 0.25])
 
 
 def worse_alternatives(a: Floats, margin: float) -> Floats:
-    """Green worse: c = a + margin x (1, 2, 4, 8, 32), at most 0.98. a: (B,); returns (B, 5)."""
-    return np.minimum(MOST, a[:, None] + margin * WORSE_MARGINS)
+    """Green worse: c = a + margin x (1, 2, 4, 8, 32), at most 0.98. a: any shape; returns that + (5,)."""
+    return np.minimum(MOST, a[..., None] + margin * WORSE_MARGINS)
 
 
-def gate_alternatives(a: Floats, d: float) -> Floats:
-    """Green within the gate's margin d: equal, half the margin, errors halved. a: (B,); returns (B, 3)."""
+def gate_alternatives(a: Floats, d: Floats | float) -> Floats:
+    """Green within the gate's margin d: equal, half the margin, errors halved. a: any shape; returns that + (3,)."""
     return np.minimum(MOST, np.stack([a, a + d / 2, a / 2], axis=-1))
 
 
 def bound_alternatives(a: Floats, d: Floats, margin: float, side: int) -> Floats:
-    """Green off d by margin x (1, 4, 16), above (side 1) or below (side -1). a: (B,), d: (G,); returns (B, G, 3)."""
-    c = a[:, None, None] + d[:, None] + side * margin * BOUND_MARGINS
+    """Green off d by margin x (1, 4, 16), above (side 1) or below (side -1). a: any shape, d: (G,); returns a's + (G, 3)."""
+    c = a[..., None, None] + d[:, None] + side * margin * BOUND_MARGINS
     return np.clip(c, LEAST, MOST)
 
 

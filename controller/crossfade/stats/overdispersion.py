@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossfade.stats.base_rate import DECAY
-from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.columns import Columns, Floats, decayed, running
 
 PSEUDO_BUCKETS = 20.0
 SOON_BUCKETS = 3.0
@@ -26,92 +26,81 @@ SHRINK_CALLS = 20.0
 """Green's variance starts as blue's, with the weight of so many calls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """Decayed sums of one variant."""
-
-    n: float = 0.0
-    s: float = 0.0
-    q: float = 0.0
-
-    def after(self, n: float, s: float, q: float) -> Sums:
-        return Sums(n=DECAY * self.n + n, s=DECAY * self.s + s, q=DECAY * self.q + q)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Last:
-    """What the next bucket is compared with."""
-
-    difference: float
-    pooled: float
-    per_green: float
-    per_blue: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dispersion:
-    """The two sums so far, and what the next pair needs."""
+    """`seen` and `nominal`, shape S, are the two sums so far. `green` and `blue`, S + (3,), are decayed sums of n, s
+    and q; `last`, S + (4,), is what the next bucket is compared with (difference, pooled variance, 1 / n of green
+    and of blue), NaN before the first.
+    """
 
-    seen: float = 0.0
-    nominal: float = 0.0
-    green: Sums = Sums()
-    blue: Sums = Sums()
-    last: Last | None = None
-
-    @property
-    def phi(self) -> float:
-        """Seen over nominal variance, at least 1."""
-        return self._ratio(PSEUDO_BUCKETS)
+    seen: Floats
+    nominal: Floats
+    green: Floats
+    blue: Floats
+    last: Floats
 
     @property
-    def soon(self) -> float:
-        """The same started with 3 pseudo-buckets: noisier, and not fooled by a burst in the first buckets."""
-        return self._ratio(SOON_BUCKETS)
-
-    def _ratio(self, start: float) -> float:
-        return max(1.0, (start + self.seen) / (start + self.nominal))
+    def phi(self) -> Floats:
+        """Seen over nominal variance, at least 1. Shape S."""
+        return _ratio(self.seen, self.nominal, PSEUDO_BUCKETS)
 
     def after(self, columns: Columns) -> tuple[Floats, Floats, Dispersion]:
-        """phi as known *before* each bucket, `soon` as known after it, shapes (B,); the dispersion after them all."""
-        before, soon = np.empty(len(columns)), np.empty(len(columns))
-        now = self
-        table = (columns.n_g, columns.s_g, columns.q_g, columns.n_b, columns.s_b, columns.q_b)
-        for position, row in enumerate(zip(*(column.tolist() for column in table), strict=True)):
-            before[position] = now.phi
-            now = now._after_one(*row)
-            soon[position] = now.soon
-        return before, soon, now
+        """phi as known *before* each bucket, `soon` as known after it, shapes (B,) + S; the dispersion after them all.
 
-    def _after_one(self, n_g: float, s_g: float, q_g: float, n_b: float, s_b: float, q_b: float) -> Dispersion:
-        n, s, q = n_g + n_b, s_g + s_b, q_g + q_b
-        last = Last(
-            difference=s_g / n_g - s_b / n_b,
-            pooled=max(0.0, q / n - (s / n) ** 2) * n / max(1.0, n - 1),
-            per_green=1 / n_g,
-            per_blue=1 / n_b,
-        )
-        green, blue = self.green.after(n_g, s_g, q_g), self.blue.after(n_b, s_b, q_b)
-        seen, nominal = self._pair(self.last, last, green, blue) if self.last else (0.0, 0.0)
-        return Dispersion(seen=self.seen + seen, nominal=self.nominal + nominal, green=green, blue=blue, last=last)
-
-    @staticmethod
-    def _pair(a: Last, b: Last, green: Sums, blue: Sums) -> tuple[float, float]:
-        """What two successive buckets add to the seen and to the nominal sum."""
-        n, s, q = green.n + blue.n, green.s + blue.s, green.q + blue.q
-        pooled = q / n - (s / n) ** 2
-        if pooled <= 0.0 or a.pooled + b.pooled <= 0.0:
-            return 0.0, 0.0
-        shrink_n, shrink_s, shrink_q = (SHRINK_CALLS * each / n for each in (n, s, q))
-        own_g = _variance(green.n + shrink_n, green.s + shrink_s, green.q + shrink_q) / pooled
-        own_b = _variance(blue.n, blue.s, blue.q) / pooled
-        width = a.per_green + a.per_blue + b.per_green + b.per_blue
-        scale = 1 / (max(pooled, a.pooled, b.pooled) * width)
-        nominal = a.pooled * (own_g * a.per_green + own_b * a.per_blue)
-        nominal += b.pooled * (own_g * b.per_green + own_b * b.per_blue)
-        kurtosis = max(0.0, 1 - 6 * pooled) / pooled * width / 2
-        weight = scale * 2 / (2 + kurtosis)
-        return weight * (b.difference - a.difference) ** 2, weight * nominal
+        `soon` is phi started with 3 pseudo-buckets: noisier, and not fooled by a burst in the first buckets.
+        """
+        if not len(columns):
+            return columns.n_g, columns.n_g, self
+        green = decayed(self.green, np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1), DECAY)
+        blue = decayed(self.blue, np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1), DECAY)
+        rows = np.concatenate((self.last[None], _row(columns)))
+        added = _pairs(rows, green[1:], blue[1:])
+        seen, nominal = running(self.seen, added[0]), running(self.nominal, added[1])
+        state = Dispersion(seen=seen[-1], nominal=nominal[-1], green=green[-1], blue=blue[-1], last=rows[-1])
+        return _ratio(seen, nominal, PSEUDO_BUCKETS)[:-1], _ratio(seen, nominal, SOON_BUCKETS)[1:], state
 
 
-def _variance(n: float, s: float, q: float) -> float:
-    return max(0.0, q / n - (s / n) ** 2)
+def start_dispersion(runs: tuple[int, ...] = ()) -> Dispersion:
+    """Before the first bucket: phi = 1."""
+    nothing = np.zeros((*runs, 3))
+    return Dispersion(
+        seen=np.zeros(runs), nominal=np.zeros(runs), green=nothing, blue=nothing, last=np.full((*runs, 4), np.nan)
+    )
+
+
+def _ratio(seen: Floats, nominal: Floats, start: float) -> Floats:
+    ratio: Floats = np.maximum(1.0, (start + seen) / (start + nominal))
+    return ratio
+
+
+def _row(columns: Columns) -> Floats:
+    """What the next bucket is compared with, for each bucket: (B,) + S + (4,)."""
+    n, s, q = columns.n_g + columns.n_b, columns.s_g + columns.s_b, columns.q_g + columns.q_b
+    difference = columns.s_g / columns.n_g - columns.s_b / columns.n_b
+    pooled = np.maximum(0.0, q / n - (s / n) ** 2) * n / np.maximum(1.0, n - 1)
+    return np.stack((difference, pooled, 1 / columns.n_g, 1 / columns.n_b), axis=-1)
+
+
+def _pairs(rows: Floats, green: Floats, blue: Floats) -> tuple[Floats, Floats]:
+    """What each two successive buckets add to the seen and to the nominal sum: (B,) + S each. rows: (B + 1,) +
+    S + (4,); green, blue: (B,) + S + (3,), after the later bucket of the two."""
+    gap_a, pooled_a, per_green_a, per_blue_a = np.moveaxis(rows[:-1], -1, 0)
+    gap_b, pooled_b, per_green_b, per_blue_b = np.moveaxis(rows[1:], -1, 0)
+    sums = green + blue
+    pooled = sums[..., 2] / sums[..., 0] - (sums[..., 1] / sums[..., 0]) ** 2
+    counts = (pooled > 0) & (pooled_a + pooled_b > 0)  # NaN, before the first bucket, is not above 0
+    pooled = np.where(counts, pooled, 1.0)
+    own_g = _variance(green + SHRINK_CALLS * sums / sums[..., :1]) / pooled
+    own_b = _variance(blue) / pooled
+    width = per_green_a + per_blue_a + per_green_b + per_blue_b
+    scale = 1 / (np.fmax(np.fmax(pooled, pooled_a), pooled_b) * width)
+    nominal = pooled_a * (own_g * per_green_a + own_b * per_blue_a)
+    nominal = nominal + pooled_b * (own_g * per_green_b + own_b * per_blue_b)
+    kurtosis = np.maximum(0.0, 1 - 6 * pooled) / pooled * width / 2
+    weight = scale * 2 / (2 + kurtosis)
+    return np.where(counts, weight * (gap_b - gap_a) ** 2, 0.0), np.where(counts, weight * nominal, 0.0)
+
+
+def _variance(sums: Floats) -> Floats:
+    variance: Floats = np.maximum(0.0, sums[..., 2] / sums[..., 0] - (sums[..., 1] / sums[..., 0]) ** 2)
+    return variance

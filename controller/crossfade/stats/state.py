@@ -1,115 +1,143 @@
-"""State: all that one check's evidence so far comes to. It is carried forward bucket by bucket.
+"""State: all that the evidence on one check comes to. It is carried forward bucket by bucket.
 
-`state.after(buckets)` in one go, in several, or one at a time gives the same state.
+`state.after(columns)` in one go, in several, or one bucket at a time gives the same state. Of one rollout (S = ()) or
+of many side by side (S = (R,)), whose buckets must all be binary, or all not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crossfade.core.evidence import EMPTY, Bucket, Summary
+from crossfade.core.evidence import Summary
 from crossfade.stats.base_rate import BaseRate, start_base_rate
-from crossfade.stats.columns import Columns, merge, to_columns
-from crossfade.stats.estimate import Stratified
+from crossfade.stats.columns import Columns, Floats, running
+from crossfade.stats.estimate import Stratified, start_stratified
 from crossfade.stats.gate import Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
-from crossfade.stats.overdispersion import Dispersion
+from crossfade.stats.overdispersion import Dispersion, start_dispersion
 from crossfade.stats.worse import Worse, log_e_worse, start_worse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What is fixed for a check at a step: its margin and its gate's, as loss differences, and the step."""
-
-    margin: float
-    gate_margin: float
-    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """After `buckets` judged buckets, `step_buckets` of them at the setting's step."""
+    """After `buckets` judged buckets, `step_buckets` of them at the present `step`; both and `gate_margin` are of S.
 
-    setting: Setting
+    `margin` and `gate_margin` are loss differences. `blue`, `green`, `step_blue` and `step_green`, S + (3,), are sums
+    of calls, losses and squared losses of all sealed buckets, judged or still being merged. Without `bounds` there is
+    no interval: nothing is decided by it.
+    """
+
+    margin: float
     binary: bool
     """Every loss so far, blue's history included, was 0 or 1."""
+    step: NDArray[np.int64]
+    gate_margin: Floats
     base: BaseRate
     worse: Worse
     gate: Gate
-    bounds: Bounds
+    bounds: Bounds | None
     dispersion: Dispersion
     stratified: Stratified
-    pending: Bucket | None = None
-    blue: Summary = EMPTY
-    green: Summary = EMPTY
-    step_blue: Summary = EMPTY
-    step_green: Summary = EMPTY
-    buckets: int = 0
-    step_buckets: int = 0
+    blue: Floats
+    green: Floats
+    step_blue: Floats
+    step_green: Floats
+    buckets: Floats
+    step_buckets: Floats
 
-    def after(self, buckets: Sequence[Bucket]) -> State:
-        """With more sealed buckets, in time order."""
-        judged, pending = merge(self.pending, buckets)
-        state = replace(self._counted(buckets), pending=pending)
-        columns = to_columns(judged)
+    def at(self, step: NDArray[np.int64] | int, gate_margin: Floats | float) -> State:
+        """At this step: where it is another than before, the gate's evidence starts anew."""
+        moved = np.asarray(step) != self.step
+        if not moved.any():
+            return self
+        fresh = start_gate(moved.shape)
+        return replace(
+            self,
+            step=np.where(moved, step, self.step),
+            gate_margin=np.where(moved, gate_margin, self.gate_margin),
+            gate=Gate(log_mass=np.where(moved[..., None], fresh.log_mass, self.gate.log_mass)),
+            step_blue=np.where(moved[..., None], 0.0, self.step_blue),
+            step_green=np.where(moved[..., None], 0.0, self.step_green),
+            step_buckets=np.where(moved, 0.0, self.step_buckets),
+        )
+
+    def counted(self, columns: Columns) -> State:
+        """With more sealed buckets counted, merged or not."""
+        blue = np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1)
+        green = np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1)
+        here = (columns.step == self.step)[..., None]
+        return replace(
+            self,
+            blue=running(self.blue, blue)[-1],
+            green=running(self.green, green)[-1],
+            step_blue=running(self.step_blue, np.where(here, blue, 0.0))[-1],
+            step_green=running(self.step_green, np.where(here, green, 0.0))[-1],
+        )
+
+    def after(self, columns: Columns) -> State:
+        """With more judged buckets, in time order; each variant has calls in every one."""
+        state = self
         while len(columns):
             same = state._alike(columns)
             state = state._judged(columns.part(slice(0, same)))
             columns = columns.part(slice(same, None))
         return state
 
-    def _counted(self, buckets: Sequence[Bucket]) -> State:
-        here = [bucket for bucket in buckets if bucket.step == self.setting.step]
-        return replace(
-            self,
-            blue=_total([self.blue, *(k.blue for k in buckets)]),
-            green=_total([self.green, *(k.green for k in buckets)]),
-            step_blue=_total([self.step_blue, *(k.blue for k in here)]),
-            step_green=_total([self.step_green, *(k.green for k in here)]),
-        )
-
     def _alike(self, columns: Columns) -> int:
         """How many buckets are judged by the same formulas: all, or up to and with the first that is not binary."""
-        other = np.flatnonzero(~columns.is_binary)
+        other = np.flatnonzero(~columns.is_binary.reshape(len(columns), -1).all(axis=1))
         return int(other[0]) + 1 if self.binary and len(other) else len(columns)
 
     def _judged(self, columns: Columns) -> State:
         a, variance, base = self.base.after(columns)
         phi, soon, dispersion = self.dispersion.after(columns)
-        margin, d = self.setting.margin, self.setting.gate_margin
-        here = columns.step == self.setting.step
-        at_gate = (columns.part(here), a[here], variance[here], phi[here])
+        bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary)
         return replace(
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
-            worse=self.worse.after(log_e_worse(columns, a, variance, margin, self.binary), phi, soon),
-            gate=self.gate.after(log_e_gate(*at_gate, d, self.binary)),
-            bounds=self.bounds.after(columns, a, variance, phi, margin, self.binary),
+            worse=self.worse.after(log_e_worse(columns, a, variance, self.margin, self.binary), phi, soon),
+            gate=self._gate_after(columns, a, variance, phi),
+            bounds=bounds,
             dispersion=dispersion,
             stratified=self.stratified.after(columns),
             buckets=self.buckets + len(columns),
-            step_buckets=self.step_buckets + int(here.sum()),
+            step_buckets=self.step_buckets + (columns.step == self.step).sum(axis=0),
         )
 
+    def _gate_after(self, columns: Columns, a: Floats, variance: Floats, phi: Floats) -> Gate:
+        """Only buckets of the present step are evidence for its gate."""
+        here = columns.step == self.step
+        asked = here.reshape(len(columns), -1).any(axis=1)
+        if not asked.any():
+            return self.gate
+        log_e = log_e_gate(columns.part(asked), a[asked], variance[asked], phi[asked], self.gate_margin, self.binary)
+        return self.gate.after(np.where(here[asked][..., None], log_e, 0.0))
 
-def start_state(setting: Setting, history: Summary) -> State:
-    """Before the first bucket: every e-value is 1."""
+
+def start_state(
+    *, margin: float, gate_margin: float, step: int, history: Summary, runs: tuple[int, ...] = (), bounds: bool = True
+) -> State:
+    """Before the first bucket: every e-value is 1. `history` is blue's, before the rollout."""
+    nothing, no_sums = np.zeros(runs), np.zeros((*runs, 3))
     return State(
-        setting=setting,
+        margin=margin,
         binary=abs(history.q - history.s) <= 1e-9 * (1 + history.s),
-        base=start_base_rate(history),
-        worse=start_worse(),
-        gate=start_gate(),
-        bounds=start_bounds(setting.margin),
-        dispersion=Dispersion(),
-        stratified=Stratified(),
+        step=np.full(runs, step, dtype=np.int64),
+        gate_margin=np.full(runs, gate_margin),
+        base=start_base_rate(history, runs),
+        worse=start_worse(runs),
+        gate=start_gate(runs),
+        bounds=start_bounds(margin) if bounds else None,
+        dispersion=start_dispersion(runs),
+        stratified=start_stratified(runs),
+        blue=no_sums,
+        green=no_sums,
+        step_blue=no_sums,
+        step_green=no_sums,
+        buckets=nothing,
+        step_buckets=nothing,
     )
-
-
-def _total(parts: Sequence[Summary]) -> Summary:
-    n, s, q = sum(p.n for p in parts), sum(p.s for p in parts), sum(p.q for p in parts)
-    return Summary(n, s, q)

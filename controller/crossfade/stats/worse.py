@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossfade.stats.balanced import bounded_bets, log_e_bounded, small_bucket
-from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.columns import Columns, Floats, running
 from crossfade.stats.conditional import log_e_conditional, log_odds_ratio
 from crossfade.stats.mixture import WORSE_WEIGHTS, log_sum, worse_alternatives
 
@@ -38,67 +38,77 @@ def not_begun(k: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worse:
-    """The process after `buckets` buckets. `log_mass`: (5,), the log of weight x e-value of each alternative.
+    """The process after `buckets` buckets. `log_mass`: S + (5,), the log of weight x e-value of each alternative.
 
-    `log_mixture` is the whole mixture and `log_e` what of it counts today, `rises` how many buckets raised it, `peak`
-    the highest value of `log_e` since two did, `tempering` the sum of 1 / phi over buckets.
+    Of the shape S: `log_mixture` is the whole mixture and `log_e` what of it counts today, `rises` how many buckets
+    raised it, `peak` the highest value of `log_e` since two did, `tempering` the sum of 1 / phi over buckets.
     """
 
     log_mass: Floats
-    buckets: int = 0
-    log_mixture: float = 0.0
-    log_e: float = 0.0
-    rises: int = 0
-    peak: float = 0.0
-    tempering: float = 0.0
+    buckets: Floats
+    log_mixture: Floats
+    log_e: Floats
+    rises: Floats
+    peak: Floats
+    tempering: Floats
 
     def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
-        """With the log e-values of more buckets, (B, 5), and overdispersion before and after each, (B,)."""
+        """With the log e-values of more buckets, (B,) + S + (5,), and overdispersion before and after each, (B,) + S."""
         if not len(log_e):
             return self
-        path, log_mass = self._path(np.minimum(log_e, CAP) / phi[:, None])
-        before = np.concatenate(([self.log_mixture], path[:-1]))
-        rises = self.rises + np.cumsum(path > before + 1e-12)
-        tempering = self.tempering + np.cumsum(1 / phi)
-        used = (self.buckets + np.arange(1, len(phi) + 1)) / tempering
+        begun = running(self.buckets, np.ones_like(phi))
+        path, log_mass = self._path(np.minimum(log_e, CAP) / phi[..., None], begun)
+        before = np.concatenate((self.log_mixture[None], path[:-1]))
+        rises = running(self.rises, path > before + 1e-12)[1:]
+        tempering = running(self.tempering, 1 / phi)[1:]
+        used = begun[1:] / tempering
         counts = np.where(path > 0, path * np.minimum(1.0, used / soon), path)
-        confirmed = counts[rises >= LEAST_RISES]
+        confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
         return Worse(
             log_mass=log_mass,
-            buckets=self.buckets + len(log_e),
-            log_mixture=float(path[-1]),
-            log_e=float(counts[-1]),
-            rises=int(rises[-1]),
-            peak=max(self.peak, float(confirmed.max(initial=0.0))),
-            tempering=float(tempering[-1]),
+            buckets=begun[-1],
+            log_mixture=path[-1],
+            log_e=counts[-1],
+            rises=rises[-1],
+            peak=np.maximum(self.peak, confirmed.max(axis=0)),
+            tempering=tempering[-1],
         )
 
-    def _path(self, log_e: Floats) -> tuple[Floats, Floats]:
-        """The mixture after each bucket, (B,), and the masses after the last.
+    def _path(self, log_e: Floats, begun: Floats) -> tuple[Floats, Floats]:
+        """The mixture after each bucket, (B,) + S, and the masses after the last. begun: (B + 1,) + S, bucket numbers.
 
         M_t = (M_{t-1} + w omega_t) e_t, with omega_t what begins at bucket t: solved as e^{L_t} times a running sum.
         """
-        begun = self.buckets + np.arange(len(log_e), dtype=np.float64)
+        begun = begun[:-1]
         left = np.where(begun > 0, not_begun(begun), 1.0)
         begins = np.where(begun > 0, not_begun(np.maximum(0.0, begun - 1)) - left, 0.0)
         with np.errstate(divide="ignore"):
-            log_begins = np.log(RESTARTS * begins)[:, None] + np.log(WORSE_WEIGHTS)
+            log_begins = np.log(RESTARTS * begins)[..., None] + np.log(WORSE_WEIGHTS)
         sums = np.cumsum(log_e, axis=0)
-        before = np.concatenate((np.zeros((1, log_e.shape[1])), sums[:-1]))
-        running = np.logaddexp.accumulate(np.vstack((self.log_mass, log_begins - before)), axis=0)[1:]
-        masses = running + sums
-        waiting = np.log(RESTARTS * left)
-        path = log_sum(np.concatenate((masses, waiting[:, None]), axis=1))
+        before = np.concatenate((np.zeros_like(sums[:1]), sums[:-1]))
+        begins_and_before = np.concatenate((self.log_mass[None], log_begins - before))
+        masses = np.logaddexp.accumulate(begins_and_before, axis=0)[1:] + sums
+        waiting = np.log(RESTARTS * left)[..., None]
+        path = log_sum(np.concatenate((masses, waiting), axis=-1))
         return path, masses[-1]
 
 
-def start_worse() -> Worse:
+def start_worse(runs: tuple[int, ...] = ()) -> Worse:
     """Before the first bucket: E = 1."""
-    return Worse(log_mass=np.log((1 - RESTARTS) * WORSE_WEIGHTS))
+    nothing = np.zeros(runs)
+    return Worse(
+        log_mass=np.tile(np.log((1 - RESTARTS) * WORSE_WEIGHTS), (*runs, 1)),
+        buckets=nothing,
+        log_mixture=nothing,
+        log_e=nothing,
+        rises=nothing,
+        peak=nothing,
+        tempering=nothing,
+    )
 
 
 def log_e_worse(columns: Columns, a: Floats, variance: Floats, margin: float, binary: bool) -> Floats:
-    """log E of each bucket and alternative against "green is no worse": (B, 5).
+    """log E of each bucket and alternative against "green is no worse": (B,) + S + (5,).
 
     Binary losses by the conditional process; a bucket among them with other losses says nothing. Others by balanced
     bets at d = 0, divided by N / (N - 1).
@@ -106,6 +116,7 @@ def log_e_worse(columns: Columns, a: Floats, variance: Floats, margin: float, bi
     c = worse_alternatives(a, margin)
     if binary:
         log_e = log_e_conditional(columns, log_odds_ratio(a, c))
-        return np.where(columns.is_binary[:, None], log_e, 0.0)
-    bets = bounded_bets(a[:, None], variance[:, None], c, np.zeros(1), columns.n_g[:, None], columns.n_b[:, None], 1)
-    return log_e_bounded(bets, columns) / small_bucket(columns.n_g, columns.n_b)[:, None]
+        return np.where(columns.is_binary[..., None], log_e, 0.0)
+    n_g, n_b = columns.n_g[..., None], columns.n_b[..., None]
+    bets = bounded_bets(a[..., None], variance[..., None], c, np.zeros(1), n_g, n_b, 1)
+    return log_e_bounded(bets, columns) / small_bucket(n_g, n_b)

@@ -1,0 +1,85 @@
+"""Carried: one rollout's evidence on one check, as it is carried from tick to tick.
+
+`as_document` and `from_document` give and take it as JSON can hold it, to the last bit of every number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crossfade.core.evidence import Bucket, Summary
+from crossfade.core.plan import Check
+from crossfade.stats.columns import merge, to_columns
+from crossfade.stats.state import State, start_state
+
+FORMAT = 1
+"""Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carried:
+    """`pending` is the bucket that is still being merged until each variant has calls."""
+
+    state: State
+    pending: Bucket | None = None
+
+    def after(self, buckets: Sequence[Bucket]) -> Carried:
+        """With more sealed buckets, in time order."""
+        if not buckets:
+            return self
+        judged, pending = merge(self.pending, buckets)
+        return Carried(state=self.state.counted(to_columns(buckets)).after(to_columns(judged)), pending=pending)
+
+    def at(self, step: int, gate_margin: float) -> Carried:
+        """At this step, with the margin its gate asks for."""
+        return replace(self, state=self.state.at(step, gate_margin))
+
+
+def start_carried(check: Check, gate_margin: float, step: int, history: Summary) -> Carried:
+    """Before the first bucket."""
+    return Carried(state=start_state(margin=check.loss_margin, gate_margin=gate_margin, step=step, history=history))
+
+
+def as_document(carried: Carried) -> dict[str, Any]:
+    """As plain JSON values."""
+    return {
+        "state": _plain(carried.state),
+        "pending": None if carried.pending is None else asdict(carried.pending),
+    }
+
+
+def from_document(document: Mapping[str, Any], like: Carried) -> Carried:
+    """What `as_document` gave. `like` is a fresh one of the same check: it says each number's shape and kind."""
+    pending = document["pending"]
+    return Carried(
+        state=_restored(document["state"], like.state),
+        pending=None
+        if pending is None
+        else Bucket(
+            pending["start"],
+            pending["step"],
+            blue=Summary(**pending["blue"]),
+            green=Summary(**pending["green"]),
+        ),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return np.where(np.isnan(value), None, value).tolist() if value.dtype.kind == "f" else value.tolist()
+    return value
+
+
+def _restored(value: Any, like: Any) -> Any:
+    if is_dataclass(like):
+        parts = {field.name: _restored(value[field.name], getattr(like, field.name)) for field in fields(like)}
+        return type(like)(**parts)
+    if isinstance(like, np.ndarray | np.generic):
+        return np.array(value, dtype=like.dtype)
+    return value

@@ -1,0 +1,75 @@
+"""Figures: what a state comes to for one rollout, in plain numbers, as a judgement reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfade.core.evidence import Summary
+from crossfade.stats.columns import Floats
+from crossfade.stats.interval import Bounds
+from crossfade.stats.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Figures:
+    """Of one check of one rollout; the fields are those of `State` and its parts."""
+
+    margin: float
+    gate_margin: float
+    binary: bool
+    log_e_worse: float
+    peak: float
+    rises: int
+    log_e_gate: float
+    phi: float
+    base_mean: float
+    base_variance: float
+    base_known: bool
+    stratified: tuple[float, float, float, float]
+    blue: Summary
+    green: Summary
+    step_blue: Summary
+    step_green: Summary
+    buckets: int
+    step_buckets: int
+    bounds: Bounds | None
+
+
+def figures(state: State) -> list[Figures]:
+    """Of every rollout in the state, in its order; one where S = ()."""
+    columns = {
+        "gate_margin": _list(state.gate_margin),
+        "log_e_worse": _list(state.worse.log_e),
+        "peak": _list(state.worse.peak),
+        "rises": _list(state.worse.rises.astype(np.int64)),
+        "log_e_gate": _list(state.gate.log_e),
+        "phi": _list(state.dispersion.phi),
+        "base_mean": _list(state.base.mean),
+        "base_variance": _list(state.base.variance),
+        "base_known": _list(state.base.known),
+        "stratified": [tuple(each) for each in _rows(state.stratified.sums)],
+        "blue": _summaries(state.blue),
+        "green": _summaries(state.green),
+        "step_blue": _summaries(state.step_blue),
+        "step_green": _summaries(state.step_green),
+        "buckets": _list(state.buckets.astype(np.int64)),
+        "step_buckets": _list(state.step_buckets.astype(np.int64)),
+    }
+    shared = {"margin": state.margin, "binary": state.binary, "bounds": state.bounds}
+    return [Figures(**shared, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def _list(values: Floats) -> list[float]:
+    found: list[float] = np.atleast_1d(values).tolist()
+    return found
+
+
+def _rows(sums: Floats) -> list[list[float]]:
+    found: list[list[float]] = sums.reshape(-1, sums.shape[-1]).tolist()
+    return found
+
+
+def _summaries(sums: Floats) -> list[Summary]:
+    return [Summary(round(n), s, q) for n, s, q in _rows(sums)]
