@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from crossfade.core.evidence import Bucket, Series, Summary
 from crossfade.core.plan import Check
 from crossfade.core.verdict import Judgement, Ruling, Verdict
-from crossfade.stats.combine import failing, log_mean_e
 from crossfade.stats.carried import as_document, from_document, start_carried
+from crossfade.stats.combine import failing, log_mean_e
 from crossfade.stats.judge import judge, judge_carried
 
 ACCURACY = Check(metric="score.accuracy", margin=1.0)

@@ -125,6 +125,6 @@ def _s_and_q(bet: Floats, m: Floats, n: Floats, s: Floats, q: Floats) -> Floats:
 
 
 def small_bucket(n_g: Floats, n_b: Floats) -> Floats:
-    """N / (N - 1), by which log E is divided: what random assignment of calls that differ can add. The shape of both."""
+    """N / (N - 1), by which log E is divided: what random assignment of calls that differ can add. Shape of both."""
     n = n_g + n_b
     return n / np.maximum(1.0, n - 1)

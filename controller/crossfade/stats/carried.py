@@ -69,15 +69,17 @@ def from_document(document: Mapping[str, Any], like: Carried) -> Carried:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
-        return np.where(np.isnan(value), None, value).tolist() if value.dtype.kind == "f" else value.tolist()
-    return value
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if value != value else value
 
 
 def _restored(value: Any, like: Any) -> Any:
-    if is_dataclass(like):
+    if is_dataclass(like) and not isinstance(like, type):
         parts = {field.name: _restored(value[field.name], getattr(like, field.name)) for field in fields(like)}
         return type(like)(**parts)
     if isinstance(like, np.ndarray | np.generic):

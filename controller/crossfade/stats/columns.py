@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Columns:
-    """Sums of B judged buckets, arrays of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; `g`reen, `b`lue."""
+    """Sums of B judged buckets, of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; of `g`reen and `b`lue."""
 
     step: NDArray[np.int64]
     n_g: Floats
@@ -74,7 +74,7 @@ def widened(values: Floats, axes: int) -> Floats:
     return values.reshape(values.shape + (1,) * axes)
 
 
-def running(start: Floats, added: Floats) -> Floats:
+def running(start: Floats, added: NDArray[Any]) -> Floats:
     """`start`, shape S, and it after each of `added`, (B,) + S: (B + 1,) + S.
 
     Added one after the other, so that what is carried forward is what recomputation gives, to the last bit.

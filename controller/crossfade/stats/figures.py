@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossfade.core.evidence import Summary
 from crossfade.stats.columns import Floats
@@ -39,7 +42,7 @@ class Figures:
 
 def figures(state: State) -> list[Figures]:
     """Of every rollout in the state, in its order; one where S = ()."""
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "gate_margin": _list(state.gate_margin),
         "log_e_worse": _list(state.worse.log_e),
         "peak": _list(state.worse.peak),
@@ -57,12 +60,12 @@ def figures(state: State) -> list[Figures]:
         "buckets": _list(state.buckets.astype(np.int64)),
         "step_buckets": _list(state.step_buckets.astype(np.int64)),
     }
-    shared = {"margin": state.margin, "binary": state.binary, "bounds": state.bounds}
+    shared: dict[str, Any] = {"margin": state.margin, "binary": state.binary, "bounds": state.bounds}
     return [Figures(**shared, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def _list(values: Floats) -> list[float]:
-    found: list[float] = np.atleast_1d(values).tolist()
+def _list(values: NDArray[Any]) -> list[Any]:
+    found: list[Any] = np.atleast_1d(values).tolist()
     return found
 
 

@@ -30,7 +30,7 @@ def gate_alternatives(a: Floats, d: Floats | float) -> Floats:
 
 
 def bound_alternatives(a: Floats, d: Floats, margin: float, side: int) -> Floats:
-    """Green off d by margin x (1, 4, 16), above (side 1) or below (side -1). a: any shape, d: (G,); returns a's + (G, 3)."""
+    """Green off d by margin x (1, 4, 16), above (side 1) or below (side -1). a: any shape, d: (G,); a's + (G, 3)."""
     c = a[..., None, None] + d[:, None] + side * margin * BOUND_MARGINS
     return np.clip(c, LEAST, MOST)
 

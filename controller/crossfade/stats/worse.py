@@ -53,7 +53,7 @@ class Worse:
     tempering: Floats
 
     def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
-        """With the log e-values of more buckets, (B,) + S + (5,), and overdispersion before and after each, (B,) + S."""
+        """With the log e-values of more buckets, (B,) + S + (5,), and phi before and soon after each, (B,) + S."""
         if not len(log_e):
             return self
         begun = running(self.buckets, np.ones_like(phi))
