@@ -20,8 +20,8 @@ import numpy as np
 from crossfade.stats.base_rate import DECAY
 from crossfade.stats.columns import Columns, Floats, decayed, running
 
-PSEUDO_BUCKETS, PSEUDO_PHI = 20.0, 1.0
-SOON_BUCKETS, SOON_PHI = 1.0, 1.25
+PSEUDO_BUCKETS = 20.0
+SOON_BUCKETS = 1.0
 SHRINK_CALLS = 20.0
 """Green's variance starts as blue's, with the weight of so many calls."""
 
@@ -42,12 +42,12 @@ class Dispersion:
     @property
     def phi(self) -> Floats:
         """Seen over nominal variance, at least 1. Shape S."""
-        return _ratio(self.seen, self.nominal, PSEUDO_BUCKETS, PSEUDO_PHI)
+        return _ratio(self.seen, self.nominal, PSEUDO_BUCKETS)
 
     def after(self, columns: Columns) -> tuple[Floats, Floats, Dispersion]:
         """phi as known *before* each bucket, `soon` as known after it, shapes (B,) + S; the dispersion after them all.
 
-        `soon` is phi started with one pseudo-bucket of 1.25: noisier, and not fooled by bursts in the first buckets.
+        `soon` is phi started with one pseudo-bucket: noisier, and not fooled by bursts in the first buckets.
         """
         if not len(columns):
             return columns.n_g, columns.n_g, self
@@ -57,8 +57,8 @@ class Dispersion:
         added = _pairs(rows, green[1:], blue[1:])
         seen, nominal = running(self.seen, added[0]), running(self.nominal, added[1])
         state = Dispersion(seen=seen[-1], nominal=nominal[-1], green=green[-1], blue=blue[-1], last=rows[-1])
-        before = _ratio(seen[:-1], nominal[:-1], PSEUDO_BUCKETS, PSEUDO_PHI)
-        return before, _ratio(seen[1:], nominal[1:], SOON_BUCKETS, SOON_PHI), state
+        before = _ratio(seen[:-1], nominal[:-1], PSEUDO_BUCKETS)
+        return before, _ratio(seen[1:], nominal[1:], SOON_BUCKETS), state
 
 
 def start_dispersion(runs: tuple[int, ...] = ()) -> Dispersion:
@@ -69,8 +69,8 @@ def start_dispersion(runs: tuple[int, ...] = ()) -> Dispersion:
     )
 
 
-def _ratio(seen: Floats, nominal: Floats, buckets: float, phi: float) -> Floats:
-    ratio: Floats = np.maximum(1.0, (buckets * phi + seen) / (buckets + nominal))
+def _ratio(seen: Floats, nominal: Floats, buckets: float) -> Floats:
+    ratio: Floats = np.maximum(1.0, (buckets + seen) / (buckets + nominal))
     return ratio
 
 
