@@ -10,6 +10,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (this file is what an older Python
     print(f"dev.py: needs Python 3.11 or newer and this is {version}: try python3.12 dev.py", file=sys.stderr)
     sys.exit(2)
 
+import ast
 import contextlib
 import fcntl
 import hashlib
@@ -36,6 +37,7 @@ python3 dev.py COMMAND [ARGUMENT...]      Crossfade from this checkout
   test    pytest, page tests in Chromium included (found, else installed)
           [--full] adds the tests marked slow; all else is handed to pytest
   check   ruff, ruff format --check, mypy --strict, the import contract
+  bench   [NAME [ARGUMENT...]] runs one of benchmarks/; without NAME: a list
 
 The first command makes .venv from requirements.lock (about a minute, online);
 from then on nothing is fetched. `rm -r .venv` undoes it. demo --help and
@@ -304,6 +306,26 @@ def check(arguments: list[str]) -> int:
     return 1 if any(results.values()) else 0
 
 
+def bench(arguments: list[str]) -> int:
+    there = benchmarks()
+    if not arguments:
+        print("\n".join(f"{name:<10} {what}" for name, what in there.items()))
+        return 0
+    name, *rest = arguments
+    if name not in there:
+        raise Trouble(f"no benchmark {name!r}: there is {', '.join(there)}")
+    ensure_venv()
+    return run("-m", f"benchmarks.{name}", *rest)
+
+
+def benchmarks() -> dict[str, str]:
+    """The packages of benchmarks/ that can be run, and the first line of what each says of itself."""
+    return {
+        main.parent.name: (ast.get_docstring(ast.parse(main.read_text())) or "").partition("\n")[0]
+        for main in sorted(ROOT.glob("benchmarks/*/__main__.py"))
+    }
+
+
 def become(*arguments: str) -> NoReturn:
     """Replaces this process, so that signals and the exit code are the command's own."""
     ensure_venv()
@@ -347,7 +369,7 @@ def last_line(text: str) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "up": up, "test": test, "check": check}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "up": up, "test": test, "check": check, "bench": bench}
 
 
 def main(arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ def test_an_unknown_command_is_one_line_and_exit_code_2() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "dance" in done.stderr
-    assert "demo, up, test, check" in done.stderr
+    assert "demo, up, test, check, bench" in done.stderr
 
 
 def test_only_the_standard_library_is_imported() -> None:
@@ -114,6 +114,34 @@ def test_check_runs_everything_and_fails_if_one_part_does(made: Path) -> None:
     done = dev("check", script=made / "dev.py")
     assert done.returncode == 1
     assert "ruff check: ok, ruff format: ok, mypy: failed, import contract: ok" in done.stdout
+
+
+@pytest.fixture
+def benched(made: Path) -> Path:
+    """A made checkout with one benchmark, and a package beside it that is none."""
+    for name, text in (("fast/__main__.py", '"""Says how fast.\n\nMore."""\n'), ("helpers/__init__.py", "")):
+        path = made / "benchmarks" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return made
+
+
+def test_bench_without_a_name_lists_the_benchmarks_and_what_each_is(benched: Path) -> None:
+    done = dev("bench", script=benched / "dev.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["fast", "Says", "how", "fast."]
+
+
+def test_bench_hands_every_further_argument_to_the_benchmark(benched: Path) -> None:
+    done = dev("bench", "fast", "--runs", "7", script=benched / "dev.py")
+    assert done.returncode == 0
+    assert done.stdout.startswith("-m benchmarks.fast --runs 7\n")
+
+
+def test_an_unknown_benchmark_is_one_line_and_exit_code_2(benched: Path) -> None:
+    done = dev("bench", "helpers", script=benched / "dev.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "dev.py: no benchmark 'helpers': there is fast\n"
 
 
 @pytest.mark.parametrize("change", ["requirements.lock", "pyproject.toml"])
