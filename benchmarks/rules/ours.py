@@ -20,7 +20,7 @@ from crossfade.stats.columns import Columns, merge, to_columns
 from crossfade.stats.gate import log_e_gate, start_gate
 from crossfade.stats.interval import interval, start_bounds
 from crossfade.stats.mixture import log_sum
-from crossfade.stats.overdispersion import Dispersion
+from crossfade.stats.overdispersion import start_dispersion
 from crossfade.stats.worse import log_e_worse, start_worse
 
 BETA = 0.05
@@ -50,7 +50,7 @@ def _buckets(calls: Calls, run: int) -> tuple[Columns, Floats]:
 
 def _judge_run(columns: Columns, looks: Floats) -> tuple[float, float]:
     """The looks at which the run is rolled back and passes the gate."""
-    base, dispersion, worse, gate = start_base_rate(HISTORY), Dispersion(), start_worse(), start_gate()
+    base, dispersion, worse, gate = start_base_rate(HISTORY), start_dispersion(), start_worse(), start_gate()
     rolled_back = promoted = NEVER
     for begin in range(0, len(columns), BLOCK):
         block = columns.part(slice(begin, begin + BLOCK))
@@ -96,7 +96,7 @@ def interval_path(calls: Calls, run: int, *, every: int = 10) -> Path:
     """What the rollout's page would have shown: estimate and interval, every so many looks until a decision."""
     columns, looks = _buckets(calls, run)
     rolled_back, promoted = _judge_run(columns, looks)
-    base, dispersion, bounds = start_base_rate(HISTORY), Dispersion(), start_bounds(MARGIN)
+    base, dispersion, bounds = start_base_rate(HISTORY), start_dispersion(), start_bounds(MARGIN)
     rows = []
     for begin in range(0, len(columns), every):
         part = columns.part(slice(begin, begin + every))
