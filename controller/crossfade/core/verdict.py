@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import exp
 from typing import assert_never
 
 from crossfade.core.evidence import EMPTY, Summary
@@ -45,6 +46,8 @@ class Verdict:
     calls_needed: int | None = None
     """Further calls of both variants until the gate should open, or None where the drift is against it."""
     overdispersion: float = 1.0
+    degraded: bool = False
+    """Whether blue itself is worse of late than it was before."""
     buckets: int = 0
     step_buckets: int = 0
 
@@ -52,6 +55,28 @@ class Verdict:
     def gate_passed(self) -> bool:
         """Whether green is shown to be within the gate's margin, on this step's evidence alone."""
         return self.log_e_gate >= self.log_e_gate_needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Whether green gets the share of calls that its weight says: of `calls` split by chance `green` were green's, and
+    `expected` were to be. `log_e` is the evidence, as high as it ever was, that something is wrong with that.
+    """
+
+    calls: int
+    green: int
+    expected: float
+    log_e: float
+    log_e_needed: float
+
+    @property
+    def alarmed(self) -> bool:
+        return self.log_e >= self.log_e_needed
+
+    @property
+    def p(self) -> float:
+        """An anytime-valid p-value."""
+        return min(1.0, exp(-self.log_e))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +90,7 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     log_e_worse: float = 0.0
     log_e_worse_needed: float
+    split: Split | None = None
 
     @property
     def gating(self) -> tuple[Verdict, ...]:

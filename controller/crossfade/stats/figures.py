@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crossfade.core.evidence import Summary
 from crossfade.stats.columns import Floats
+from crossfade.stats.degraded import log_e_degraded
 from crossfade.stats.interval import Bounds
 from crossfade.stats.state import State
 
@@ -31,6 +32,7 @@ class Figures:
     base_variance: float
     base_known: bool
     stratified: tuple[float, float, float, float]
+    log_e_degraded: float
     blue: Summary
     green: Summary
     step_blue: Summary
@@ -53,6 +55,7 @@ def figures(state: State) -> list[Figures]:
         "base_variance": _list(state.base.variance),
         "base_known": _list(state.base.known),
         "stratified": [tuple(each) for each in _rows(state.stratified.sums)],
+        "log_e_degraded": _list(log_e_degraded(state.recent, state.base.sums, state.margin, state.binary)),
         "blue": _summaries(state.blue),
         "green": _summaries(state.green),
         "step_blue": _summaries(state.step_blue),

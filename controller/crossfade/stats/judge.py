@@ -98,6 +98,7 @@ def _verdict(
         log_e_gate_needed=gate_needed,
         calls_needed=None if weight is None else _calls_needed(found, gate_needed, weight),
         overdispersion=found.phi,
+        degraded=found.log_e_degraded >= log(1 / plan.alpha),
         buckets=found.buckets,
         step_buckets=found.step_buckets,
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crossfade.core.evidence import Summary
 from crossfade.stats.base_rate import BaseRate, start_base_rate
 from crossfade.stats.columns import Columns, Floats, running
+from crossfade.stats.degraded import recent_after
 from crossfade.stats.estimate import Stratified, start_stratified
 from crossfade.stats.gate import Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
@@ -41,6 +42,8 @@ class State:
     bounds: Bounds | None
     dispersion: Dispersion
     stratified: Stratified
+    recent: Floats
+    """S + (3,), blue's decayed sums of late."""
     blue: Floats
     green: Floats
     step_blue: Floats
@@ -104,6 +107,7 @@ class State:
             bounds=bounds,
             dispersion=dispersion,
             stratified=self.stratified.after(columns),
+            recent=recent_after(self.recent, columns),
             buckets=self.buckets + len(columns),
             step_buckets=self.step_buckets + (columns.step == self.step).sum(axis=0),
         )
@@ -134,6 +138,7 @@ def start_state(
         bounds=start_bounds(margin) if bounds else None,
         dispersion=start_dispersion(runs),
         stratified=start_stratified(runs),
+        recent=no_sums,
         blue=no_sums,
         green=no_sums,
         step_blue=no_sums,
