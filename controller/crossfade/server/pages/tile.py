@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crossfade.core.metric import metric_of
-from crossfade.core.sentence import metric_count, metric_difference, metric_name, metric_value
+from crossfade.core.amount import dollars
+from crossfade.core.metric import DOLLARS, metric_of
+from crossfade.core.sentence import metric_count, metric_difference, metric_name, metric_value, points
 
 SEEN_OVERDISPERSION = 1.5
 ROOM = 0.12
@@ -180,6 +181,8 @@ def _notes(figures: Mapping[str, Any]) -> list[str]:
             else "The drift is against passing, so no number of calls can be given."
         )
     margin = _amount(figures, figures["margin"] / 100)
+    if metric_of(figures["metric"]).limit_unit == DOLLARS and figures.get("limit"):
+        margin += f", {points(figures['margin'] / 100)} of the limit {dollars(figures['limit'])}"
     breach = {"roll_back": "rolls back", "pause": "pauses", "tell": "is told"}.get(figures["on_breach"], "")
     notes.append(f"Margin {margin}; a breach {breach}{'' if figures['gating'] else '; does not gate'}.")
     phi = figures["overdispersion"] or 1.0
