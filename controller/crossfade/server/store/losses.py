@@ -136,7 +136,8 @@ _COUNTED = {
     table: text(
         f"""
         SELECT bucket, step, variant, sum(n)::bigint AS n,
-               sum(n::float8 * loss ORDER BY key) AS s, sum(n::float8 * loss * loss ORDER BY key) AS q
+               sum(n::float8 * loss ORDER BY key COLLATE "C") AS s,
+               sum(n::float8 * loss * loss ORDER BY key COLLATE "C") AS q
         FROM (
             SELECT bucket, step, variant, key, sum(value::bigint) AS n
             FROM observations, jsonb_each_text({table}) {_SEALED}
