@@ -75,6 +75,19 @@ def test_registered_rollout_is_shown_as_a_tree(cli: Any, route: str) -> None:
     assert f"{route}-next" in cli("list", "--route", route).out
 
 
+def test_a_limit_is_given_on_the_command_line_or_asked_for(cli: Any, route: str) -> None:
+    ran = cli("register", route, "--green", f"{route}-next", "--check", "error_rate=1", "--check", "latency=1")
+    assert ran.code == 1
+    assert "plan.checks[1].limit: blue has no recorded timed calls" in ran.err
+    made = register(
+        cli, route, "--check", "latency=1", "--check", "cost=2", "--limit", "latency=1.8", "--limit", "cost=0.04"
+    )
+    held = {check["metric"]: check["limit"] for check in made["plan"]["checks"]}
+    assert (held["latency"], held["cost"]) == (1.8, 0.04)
+    said = json.loads(cli("journal", route, "--json").out)["journal"][-1]["sentence"]
+    assert "Counted: calls slower than 1.8 s, cost a call up to $0.0400." in said
+
+
 def test_plan_in_a_file_carries_green_and_reason(cli: Any, route: str, tmp_path: Path) -> None:
     file = tmp_path / "rollout.toml"
     file.write_text(

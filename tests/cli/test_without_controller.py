@@ -34,6 +34,11 @@ def test_address_that_is_none_exits_2(anywhere: Any) -> None:
     [
         (("register", "chat", "--check", "error_rate=0.5"), "no candidate"),
         (("register", "chat", "--green", "next", "--check", "error_rate"), "METRIC=MARGIN"),
+        (("register", "chat", "--green", "next", "--check", "latency=1", "--limit", "latency"), "METRIC=VALUE"),
+        (
+            ("register", "chat", "--green", "next", "--check", "error_rate=1", "--limit", "cost=1"),
+            "--check cost=MARGIN",
+        ),
         (("register", "chat", "--green", "next", "--steps", "1,many"), "list of numbers"),
         (("register", "chat", "--green", "next", "--bake", "5"), "--bake needs --steps"),
         (("pause", "3"), "--reason"),

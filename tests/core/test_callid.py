@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +32,23 @@ def test_a_call_id_reads_back_what_was_minted() -> None:
         7, 3, 1, Variant.GREEN, 1_790_000_000.125,
     )  # fmt: skip
     assert len(call.call) == 16
+
+
+@pytest.mark.parametrize("group", [None, 0, 127])
+def test_a_call_id_carries_the_group_of_the_key(group: int | None) -> None:
+    assert read(KEY, made(group=group)).group == group
+
+
+def test_a_call_id_of_version_1_is_still_read_without_a_group() -> None:
+    body = struct.pack(">BIIBBQ8s", 1, 7, 3, 1, 1, 1_790_000_000_125, b"nonce..8")
+    mac = hmac.new(KEY, body, hashlib.sha256).digest()[:12]
+    call = read(KEY, "cf1." + base64.urlsafe_b64encode(body + mac).decode().rstrip("="))
+    assert (call.rollout, call.variant, call.called_at, call.group) == (7, Variant.GREEN, 1_790_000_000.125, None)
+    for version in (0, 2, 3):  # signed, but of another version or of another one's length
+        other = bytes([version]) + body[1:]
+        mac = hmac.new(KEY, other, hashlib.sha256).digest()[:12]
+        with pytest.raises(BadCallId, match="of a version"):
+            read(KEY, "cf1." + base64.urlsafe_b64encode(other + mac).decode().rstrip("="))
 
 
 def test_two_calls_never_share_an_id() -> None:

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.core.evidence import Bucket, Summary
-from crossfade.core.observation import (
-    Batch,
+from crossfade.core.histogram import (
+    bin_dollars,
     bin_seconds,
+    cost_bin,
     duration_bin,
+    mean_dollars,
     quantile,
-    read_batch,
-    row_to_dict,
 )
+from crossfade.core.observation import Batch, read_batch, row_to_dict
 from crossfade.core.split import Variant
 from crossfade.errors import Invalid
 
@@ -54,6 +55,26 @@ def test_a_row_survives_the_wire() -> None:
     assert read(BATCH | {"rows": [json.loads(json.dumps(row_to_dict(row)))]}).rows == (row,)
 
 
+def test_a_row_with_all_its_tables_survives_the_wire() -> None:
+    more = {
+        "cost_n": 9,
+        "costs": {"500": 9},
+        "stops": {"end_turn": 7, "max_tokens": 1},
+        "keyed": 8,
+        "groups": {"0": [3, 1], "127": [4, 0]},
+    }
+    row = read(BATCH | {"rows": [ROW | more]}).rows[0]
+    assert (row.costs, row.keyed, row.groups) == ({500: 9}, 8, {0: (3, 1), 127: (4, 0)})
+    assert read(BATCH | {"rows": [json.loads(json.dumps(row_to_dict(row)))]}).rows == (row,)
+
+
+@pytest.mark.parametrize("bucket", [int(NOW) + 61, int(NOW) - 90_000])
+def test_a_row_of_another_time_is_left_out_and_its_calls_are_counted(bucket: int) -> None:
+    batch = read(BATCH | {"rows": [ROW, ROW | {"bucket": bucket}]})
+    assert ([row.bucket for row in batch.rows], batch.refused) == ([ROW["bucket"]], 10)
+    assert read(BATCH | {"rows": [ROW | {"bucket": int(NOW) + 60}]}).refused == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
@@ -66,12 +87,27 @@ def test_a_row_survives_the_wire() -> None:
         ({"latency": {"-1": 1}}, "rows[0].latency.-1"),
         ({"latency": {"2": float("nan")}}, "rows[0].latency.2"),
         ({"latency": {"9" * 5000: 1}}, "rows[0].latency." + "9" * 5000),
-        ({"bucket": int(NOW) + 61}, "rows[0].bucket"),
-        ({"bucket": int(NOW) - 90_000}, "rows[0].bucket"),
+        ({"bucket": -1}, "rows[0].bucket"),
         ({"variant": "purple"}, "rows[0].variant"),
         ({"rollout": 0}, "rows[0].variant"),
         ({"busy": 11}, "rows[0].busy"),
         ({"cost_sum": float("inf")}, "rows[0].cost_sum"),
+        ({"cost_n": 11}, "rows[0].cost_n"),
+        ({"costs": {"400": 5}, "cost_n": 4}, "rows[0].costs"),
+        ({"costs": {"1001": 1}, "cost_n": 4}, "rows[0].costs.1001"),
+        ({"costs": []}, "rows[0].costs"),
+        ({"stops": {"end_turn": 9, "refusal": 2}}, "rows[0].stops"),
+        ({"stops": {"boredom": 1}}, "rows[0].stops.boredom"),
+        ({"stops": {"refusal": -1}}, "rows[0].stops.refusal"),
+        ({"keyed": 11}, "rows[0].keyed"),
+        ({"keyed": 5, "groups": {"3": [6, 0]}}, "rows[0].groups"),
+        ({"keyed": 10, "groups": {"3": [5, 0], "4": [5, 0]}}, "rows[0].groups"),
+        ({"keyed": 10, "groups": {"3": [5, 3]}}, "rows[0].groups"),
+        ({"keyed": 10, "groups": {"3": [1, 2]}}, "rows[0].groups.3"),
+        ({"keyed": 10, "groups": {"128": [1, 0]}}, "rows[0].groups.128"),
+        ({"keyed": 10, "groups": {"3": [1, True]}}, "rows[0].groups.3"),
+        ({"keyed": 10, "groups": {"3": 1}}, "rows[0].groups.3"),
+        ({"groups": [[1, 1]]}, "rows[0].groups"),
         ({"colour": 1}, "rows[0].colour"),
     ],
 )
@@ -97,6 +133,17 @@ def test_quantiles_come_from_the_bins() -> None:
     assert quantile({}, 0.5) is None
     assert duration_bin(0) == 0
     assert duration_bin(1e9) == 1000
+
+
+@given(dollars=st.floats(2e-7, 38))
+def test_a_cost_read_back_is_within_one_percent(dollars: float) -> None:
+    assert bin_dollars(cost_bin(dollars)) == pytest.approx(dollars, rel=0.0101)
+
+
+def test_a_call_that_costs_nothing_reads_back_as_nothing() -> None:
+    assert (cost_bin(0.0), bin_dollars(0), cost_bin(1e9)) == (0, 0.0, 1000)
+    assert mean_dollars({cost_bin(0.0): 1, cost_bin(0.02): 1}) == pytest.approx(0.01, rel=0.0101)
+    assert mean_dollars({}) is None
 
 
 summaries = st.integers(0, 1000).flatmap(lambda n: st.integers(0, n).map(lambda s: Summary(n, float(s), float(s))))

@@ -59,7 +59,20 @@ def test_a_margin_of_zero_or_the_wrong_sign_is_refused(margin: float) -> None:
 @pytest.mark.parametrize("metric", ["errors", "score.", "score.Accuracy", "accuracy", "score.a b"])
 def test_an_unknown_metric_is_refused_with_what_is_allowed(metric: str) -> None:
     (line,) = refused(GOOD | {"checks": [{"metric": metric, "margin": 1}]})
-    assert "allowed: error_rate, or score.NAME" in line
+    assert "allowed: error_rate, latency, first_token, cost, truncated_output, refusal, safety_stop, or score" in line
+
+
+def test_a_limit_is_kept_where_the_metric_needs_one_and_refused_elsewhere() -> None:
+    plan = read({"checks": [{"metric": "latency", "margin": 1, "limit": 1.8}, {"metric": "cost", "margin": 1}]})
+    assert [check.limit for check in plan.checks] == [1.8, None]
+    assert [check.maturity for check in plan.checks] == [150, 150], "a call is recorded when it ends"
+    assert read(plan_to_dict(plan)) == plan
+    (line,) = refused({"checks": [{"metric": "refusal", "margin": 1, "limit": 1}]})
+    assert line == "plan.checks[0].limit: refusal is held against no limit; leave it out"
+    (line,) = refused({"checks": [{"metric": "latency", "margin": 1, "limit": 0}]})
+    assert line.startswith("plan.checks[0].limit: is 0; must be above 0 and at most 3600 seconds")
+    (line,) = refused({"checks": [{"metric": "cost", "margin": 1, "limit": 2000}]})
+    assert line.startswith("plan.checks[0].limit: is 2000; must be above 0 and at most 1000 US dollars")
 
 
 def test_all_problems_come_at_once() -> None:

@@ -140,11 +140,19 @@ def test_registering_shows_every_problem_beside_its_field_and_then_the_rollout(s
     page.get_by_role("button", name="Add a check").click()
     page.locator("#check-1-metric").fill("score.accuracy")
     page.locator("#check-1-margin").fill("1")
+    page.get_by_role("button", name="Add a check").click()
+    page.locator("#check-2-metric").fill("latency")
+    page.locator("#check-2-margin").fill("1")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    expect(page.locator("#check-2-limit-wrong")).to_contain_text("blue has no recorded timed calls")
+    page.locator("#check-2-limit").fill("1.8 s")
+    expect(page.locator("#expect")).to_contain_text("calls slower than 1.8 s 4 points")
     page.locator("#reason").fill("cheaper")
     page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
     expect(page.locator("#head")).to_contain_text("other")
     expect(page.locator("#head")).to_contain_text("Progressing")
     expect(page.locator("#steps")).to_contain_text("2 min")
+    expect(page.locator("#journal")).to_contain_text("Counted: calls slower than 1.8 s.")
 
 
 def test_a_second_live_rollout_is_refused_in_the_form(site: Any, window: Any) -> None:

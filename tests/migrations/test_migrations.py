@@ -55,6 +55,32 @@ def test_they_go_down_and_up_on_a_filled_database(migrated: Engine, empty_databa
     assert set(metadata.tables) <= set(inspect(migrated).get_table_names())
 
 
+OLD_ROW = """
+    INSERT INTO observations (rollout_id, route_id, step, variant, bucket, received_at, model, region, calls, judged,
+        errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum, cost_sq, outcomes, attempts,
+        latency, first_token)
+    VALUES (0, 1, 0, 'blue', 86400, now(), '', '', 3, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{"ok": 2}', '{}', '{}', '{}')
+"""
+
+
+def test_a_controller_of_the_version_before_writes_on_while_the_schema_is_newer(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0001")
+    engine = create_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE observations_19700102 PARTITION OF observations DEFAULT"))
+        connection.execute(text(OLD_ROW))
+    upgrade(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text(OLD_ROW))
+        found = connection.execute(text("SELECT calls, costs, stops, groups, keyed FROM observations")).all()
+    assert found == [(3, {}, {}, {}, 0)] * 2
+    engine.dispose()
+    downgrade(empty_database_url, "0001")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT sum(calls) FROM observations")).scalar_one() == 6
+    engine.dispose()
+
+
 def test_evidence_is_partitioned_by_day_and_keyed_by_rollout_first(migrated: Engine) -> None:
     with migrated.connect() as connection:
         for table in DAILY:

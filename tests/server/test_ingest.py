@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from plane import SECRET, Plane
+from plane import SECRET, START, Plane
 
 from crossfade.core import callid
 from crossfade.core.split import Variant
 from crossfade.errors import Invalid
+from crossfade.server.keys import call_id_key
 from crossfade.server.usecases import ingest
+from crossfade.server.views.health import health
 
 
 def calls(plane: Plane) -> int:
@@ -78,8 +80,10 @@ def test_impossible_sums_are_refused(plane: Plane) -> None:
     for row in (
         plane.row(calls=5, errors=1, judged=0),
         plane.row(calls=5, judged=6),
-        plane.row(calls=5, ago=40 * 86_400),
-        plane.row(calls=5, ago=-3600),
+        plane.row(calls=5, stops={"end_turn": 6}),
+        plane.row(calls=5, cost_n=4, costs={500: 5}),
+        plane.row(calls=5, keyed=6),
+        plane.row(calls=5, keyed=3, groups={1: (4, 0)}),
     ):
         with pytest.raises(Invalid):
             plane.observe(row)
@@ -176,8 +180,38 @@ def test_requests_that_overlap_do_not_block_each_other_for_good(plane: Plane) ->
     assert plane.one("SELECT count(*) FROM scores") == 40
 
 
+def refused(plane: Plane) -> int:
+    return health(plane.engine, now=plane.now).shims[0].refused
+
+
+def test_rows_of_another_time_are_refused_and_counted_and_the_rest_is_kept(plane: Plane) -> None:
+    assert plane.observe(plane.row(calls=1), plane.row(calls=5, ago=40 * 86_400), plane.row(calls=7, ago=-3600))
+    assert (calls(plane), refused(plane)) == (1, 12)
+    plane.observe(plane.row(calls=2), plane.row(calls=3, ago=-86_400))
+    assert (calls(plane), refused(plane)) == (3, 15)
+    assert plane.one("SELECT count(*) FROM pg_class WHERE relname = 'observations_20261124'") == 0
+
+
+@pytest.mark.parametrize("start", [START, START.replace(hour=0)])
+def test_a_bucket_a_little_ahead_is_set_to_the_controllers_own(plane: Plane, start: datetime) -> None:
+    plane.now = start + timedelta(seconds=7)
+    plane.observe(plane.row(calls=1), plane.row(calls=2, ago=-3), plane.row(calls=4, ago=-50))
+    assert plane.sql("SELECT DISTINCT bucket FROM observations") == [(int(start.timestamp()),)]
+    assert (calls(plane), refused(plane)) == (7, 0)
+
+
 def test_what_retention_would_drop_is_refused(plane: Plane) -> None:
+    plane.observe(plane.row(calls=1))
     batch = plane.batch(plane.row(calls=1, ago=2 * 86_400))
-    with pytest.raises(Invalid):
-        ingest.record_batch(plane.engine, batch, now=plane.now, retention=timedelta(days=1))
+    assert ingest.record_batch(plane.engine, batch, now=plane.now, retention=timedelta(days=1))
+    assert (calls(plane), refused(plane)) == (1, 1)
+    batch = plane.batch(plane.row(calls=1, ago=2 * 86_400))
     assert ingest.record_batch(plane.engine, batch, now=plane.now, retention=timedelta(days=3))
+    assert (calls(plane), refused(plane)) == (2, 1)
+
+
+def test_a_score_keeps_the_group_of_its_call(plane: Plane) -> None:
+    fields = {"rollout": 0, "route": 1, "step": 0, "variant": Variant.BLUE, "called_at": plane.now.timestamp()}
+    grouped = callid.mint(call_id_key(SECRET), **fields, group=93)
+    plane.score((grouped, 1.0), (plane.call_id(), 1.0))
+    assert sorted(plane.sql("SELECT grp FROM scores"), key=str) == [(93,), (None,)]

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from plane import PLAN, ROUTE, KnowsAll, Plane, model
 
+from crossfade.core.histogram import cost_bin, duration_bin
 from crossfade.core.model import Target
+from crossfade.core.plan import read_plan
+from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict, Invalid, NotFound
 from crossfade.server.lookup import Found, Lookup
+from crossfade.server.store.rollouts import plan_hash
 from crossfade.server.usecases import apply
 from crossfade.server.usecases.register import Registered, register_rollout
 
@@ -98,6 +102,79 @@ def test_what_to_expect_follows_the_last_hour(plane: Plane) -> None:
     busy = register(plane).expect
     assert busy["traffic"] == pytest.approx(2.0)
     assert busy["steps"][0]["green_calls_per_hour"] == 720
+
+
+def limits_of(registered: Registered) -> dict[str, float | None]:
+    return {check.metric: check.limit for check in registered.rollout.plan.checks}
+
+
+WITH_LIMITS = PLAN | {"checks": [{"metric": name, "margin": 1} for name in ("error_rate", "latency", "cost")]}
+
+
+def test_limits_are_fixed_from_blues_last_day_and_saved_in_the_plan(plane: Plane) -> None:
+    plane.later(2 * 86_400)
+    slow = {"latency": {duration_bin(0.2): 94, duration_bin(1.8): 5, duration_bin(9.0): 1}}
+    dear = {"cost_n": 100, "costs": {cost_bin(0.01): 50, cost_bin(0.03): 50}}
+    plane.observe(plane.row(calls=100, ago=3600, **slow, **dear))
+    plane.observe(plane.row(calls=100, ago=90_000, latency={duration_bin(60.0): 100}))  # a day before
+    found = limits_of(register(plane, plan=WITH_LIMITS))
+    assert found["error_rate"] is None
+    assert found["latency"] == pytest.approx(1.8, rel=0.015)
+    assert found["cost"] == pytest.approx(0.08, rel=0.015)
+    plan, hashed = plane.sql("SELECT plan, plan_hash FROM rollouts")[0]
+    stored = read_plan(Reader(plan))
+    assert {check.metric: check.limit for check in stored.checks} == found
+    assert hashed == plan_hash(stored)
+    sentence = plane.one("SELECT sentence FROM journal WHERE act = 'register'")
+    assert sentence.endswith(f" Counted: calls slower than {found['latency']} s, cost a call up to ${found['cost']}.")
+
+
+def test_a_limit_that_is_given_stays_as_it_is(plane: Plane) -> None:
+    plan = PLAN | {"checks": [{"metric": "latency", "margin": 1, "limit": 2.5}]}
+    assert limits_of(register(plane, plan=plan)) == {"latency": 2.5}
+
+
+def test_without_history_a_limit_must_be_given_and_bedrock_is_not_asked(plane: Plane) -> None:
+    plane.later(2 * 86_400)
+    asked = Says(Found.NO, "nobody should ask")
+    with pytest.raises(Invalid) as error:
+        register(plane, asked, plan=WITH_LIMITS, green="nobody")
+    assert paths(error) == ["green", "plan.checks[1].limit", "plan.checks[2].limit"]
+    said = {problem.path: problem.message for problem in error.value.problems}
+    assert said["plan.checks[1].limit"] == (
+        "blue has no recorded timed calls in the last day to take a limit from (20 at least); give one in seconds"
+    )
+    plane.observe(plane.row(calls=19, latency={5: 19}, cost_n=19, costs={0: 19}, ago=60))
+    with pytest.raises(Invalid, match="only 19 recorded timed calls"):
+        register(plane, plan=WITH_LIMITS)
+    plane.observe(plane.row(calls=1, latency={5: 1}, cost_n=1, costs={0: 1}, ago=60))
+    with pytest.raises(Invalid, match="declare its price, or give one in US dollars"):
+        register(plane, plan=WITH_LIMITS)
+    assert plane.one("SELECT count(*) FROM rollouts") == 0
+
+
+def test_a_limit_is_taken_from_this_blue_only(plane: Plane) -> None:
+    plane.later(2 * 86_400)
+    plane.observe(plane.row(calls=100, ago=60, latency={duration_bin(5.0): 100}))
+    route = {"name": ROUTE, "blue": "spare"}
+    apply.put_route(plane.engine, ROUTE, route, actor="ann", now=plane.now)
+    plane.later(60)
+    plan = PLAN | {"checks": [{"metric": "latency", "margin": 1}]}
+    with pytest.raises(Invalid, match="no recorded timed calls"):
+        register(plane, plan=plan)
+    plane.observe(plane.row(calls=50, ago=30, latency={duration_bin(0.5): 50}))
+    assert limits_of(register(plane, plan=plan))["latency"] == pytest.approx(0.5, rel=0.015)
+
+
+def test_a_blue_that_changes_while_bedrock_is_asked_is_a_conflict(plane: Plane) -> None:
+    class Meanwhile(KnowsAll):
+        def find(self, target: Target) -> Lookup:
+            later = plane.later(1)
+            apply.put_route(plane.engine, ROUTE, {"name": ROUTE, "blue": "spare"}, actor="bob", now=later)
+            return super().find(target)
+
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        register(plane, Meanwhile())
 
 
 def test_of_many_registrations_at_once_one_wins(plane: Plane) -> None:

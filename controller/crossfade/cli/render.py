@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from crossfade.core.sentence import metric_name
+
 _PHASES = {
     "pending": ("○", "dim"),
     "progressing": ("◌", "cyan"),
@@ -120,7 +122,7 @@ def _tree(rollout: dict[str, Any]) -> Tree:
 
 def _check(tile: dict[str, Any]) -> Text:
     sign, style = _RULINGS.get(tile["ruling"], ("·", ""))
-    name = str(tile["metric"]).removeprefix("score.").replace("_", " ")
+    name = metric_name(str(tile["metric"]), tile.get("limit"))
     return Text.assemble(
         (f"{sign} {name}: {str(tile['ruling']).replace('_', ' ')}", style), f"  {tile.get('sentence') or ''}"
     )

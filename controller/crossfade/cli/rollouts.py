@@ -28,7 +28,14 @@ _SERVING = ("promoted", "superseded")
 @click.option("--steps", metavar="W,W,...", help="Green's weights in percent, such as 1,5,25,50.")
 @click.option("--bake", type=float, metavar="SECONDS", help="The shortest stay at each of --steps.")
 @click.option(
-    "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, score.accuracy=1; in points."
+    "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, latency=1; margins in points."
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="latency=1.8 (seconds), cost=0.04 (US dollars) for a --check; without one, from blue's last day.",
 )
 @click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
 @click.option("--reason", default="", help="Why, for the journal.")
@@ -43,6 +50,7 @@ def register(
     steps: str | None,
     bake: float | None,
     checks: tuple[str, ...],
+    limits: tuple[str, ...],
     maturity: float | None,
     reason: str,
     pending: bool,
@@ -61,6 +69,8 @@ def register(
         raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
     if checks:
         plan["checks"] = [_check(text, maturity) for text in checks]
+    if limits:
+        _set_limits(plan, dict(_assignment(text, "--limit", "METRIC=VALUE such as latency=1.8") for text in limits))
     body = {"green": green, "plan": plan, "start": not pending, "reason": reason}
     made = client.post(f"/v1/routes/{segment(route)}/rollouts", body)
     output.show(made, lambda: render.registered(made))
@@ -74,14 +84,26 @@ def _numbers(text: str) -> list[float]:
 
 
 def _check(text: str, maturity: float | None) -> dict[str, Any]:
-    metric, _, margin = text.partition("=")
-    try:
-        check: dict[str, Any] = {"metric": metric, "margin": float(margin)}
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not METRIC=MARGIN such as score.accuracy=1", param_hint="--check"
-        ) from None
+    metric, margin = _assignment(text, "--check", "METRIC=MARGIN such as score.accuracy=1")
+    check = {"metric": metric, "margin": margin}
     return check if maturity is None else check | {"maturity": maturity}
+
+
+def _set_limits(plan: dict[str, Any], limits: dict[str, float]) -> None:
+    checks = plan.get("checks")
+    by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
+    for metric, limit in limits.items():
+        if metric not in by_metric:
+            raise click.UsageError(f"--limit {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
+        by_metric[metric]["limit"] = limit
+
+
+def _assignment(text: str, option: str, like: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
 
 
 @click.command("list")

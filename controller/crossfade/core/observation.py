@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from crossfade.core.histogram import MOST_BINS
 from crossfade.core.outcome import Outcome
 from crossfade.core.reading import Reader
-from crossfade.core.split import Variant
+from crossfade.core.split import GROUPS, Variant
+from crossfade.core.stop import Stop
 
-SMALLEST = 1e-4
-"""Seconds; durations below fall into bin 0."""
-GROWTH = 1.02
-MOST_BINS = 1000
 MOST_COUNT = 10**12
 """Of anything in one row, so that sums of rows never overflow."""
-
-
-def duration_bin(seconds: float) -> int:
-    """The histogram bin of a duration: bins grow by 2 %, so a quantile read back is within 1 %."""
-    if seconds <= SMALLEST:
-        return 0
-    return min(MOST_BINS, int(math.log(seconds / SMALLEST) / math.log(GROWTH)) + 1)
-
-
-def bin_seconds(index: int) -> float:
-    """The middle of a bin, in seconds."""
-    return SMALLEST if index <= 0 else SMALLEST * GROWTH ** (index - 0.5)
-
-
-def quantile(bins: Mapping[int, int], share: float) -> float | None:
-    """The duration in seconds below which `share` of the calls lie, or None without calls."""
-    total = sum(bins.values())
-    if not total:
-        return None
-    reached = 0
-    for index in sorted(bins):
-        reached += bins[index]
-        if reached >= share * total:
-            return bin_seconds(index)
-    return bin_seconds(max(bins))
+AHEAD = 60
+"""Seconds that clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +24,9 @@ class Row:
 
     `judged` calls count for the error rate, `errors` of them are charged to the variant. `outcomes` classes whole
     calls and sums to `calls`; `attempts` classes every attempt. `model` and `region` served in the end, empty if
-    none did. Costs are US dollars; `latency` and `first_token` are bins of `duration_bin` with their counts.
+    none did. Costs are US dollars; `latency` and `first_token` are bins of `duration_bin`, `costs` of `cost_bin`, with
+    their counts, `stops` counts the answers by why they ended. `keyed` calls were assigned by a stickiness key; of
+    them `groups` counts (judged, errors) by the group of the key.
     """
 
     route: int
@@ -76,11 +52,18 @@ class Row:
     cost_n: int = 0
     cost_sum: float = 0.0
     cost_sq: float = 0.0
+    costs: Mapping[int, int] = field(default_factory=dict)
+    stops: Mapping[str, int] = field(default_factory=dict)
+    keyed: int = 0
+    groups: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One delivery of a shim. (shim, sequence) is unique: sent again, it counts once."""
+    """One delivery of a shim. (shim, sequence) is unique: sent again, it counts once.
+
+    `refused` counts the calls of rows left out for their time: older than what is kept, or too far ahead.
+    """
 
     shim: str
     sequence: int
@@ -91,6 +74,7 @@ class Batch:
     dropped: int
     sent_at: float
     rows: tuple[Row, ...]
+    refused: int = 0
 
 
 _COUNTS = (
@@ -104,6 +88,7 @@ _COUNTS = (
     "tokens_in",
     "tokens_out",
     "cost_n",
+    "keyed",
 )
 _UUID = r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 
@@ -111,7 +96,8 @@ _UUID = r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 def read_batch(data: object, *, now: float, oldest: float) -> Batch:
     """Reads and checks a batch; raises `Invalid` with every problem.
 
-    `now` and `oldest` (seconds since 1970) bound the buckets: a minute ahead is allowed for clocks that differ.
+    `now` and `oldest` (seconds since 1970) bound the buckets: a minute ahead is allowed for clocks that differ. A row
+    outside is left out and counted in `refused`; the others are kept, since one wrong clock must not cost them all.
     """
     reader = Reader(data, "")
     batch = Batch(
@@ -123,13 +109,14 @@ def read_batch(data: object, *, now: float, oldest: float) -> Batch:
         snapshot_age=reader.number("snapshot_age", 0.0, least=0),
         dropped=reader.integer("dropped", 0, least=0),
         sent_at=reader.number("sent_at", now),
-        rows=tuple(_read_row(item, now, oldest) for item in reader.sections("rows", most=5000)),
+        rows=tuple(_read_row(item) for item in reader.sections("rows", most=5000)),
     )
     reader.finish()
-    return batch
+    kept = tuple(row for row in batch.rows if oldest <= row.bucket <= now + AHEAD)
+    return replace(batch, rows=kept, refused=sum(row.calls for row in batch.rows) - sum(row.calls for row in kept))
 
 
-def _read_row(reader: Reader, now: float, oldest: float) -> Row:
+def _read_row(reader: Reader) -> Row:
     counts = {name: reader.integer(name, 0, least=0, most=MOST_COUNT) for name in _COUNTS}
     row = Row(
         route=reader.integer("route", least=1, most=2**32 - 1),
@@ -145,27 +132,42 @@ def _read_row(reader: Reader, now: float, oldest: float) -> Row:
         first_token=_read_bins(reader, "first_token"),
         cost_sum=reader.number("cost_sum", 0.0, least=0, most=MOST_COUNT),
         cost_sq=reader.number("cost_sq", 0.0, least=0, most=MOST_COUNT),
+        costs=_read_bins(reader, "costs"),
+        stops=_read_counts(reader.section("stops"), list(Stop)),
+        groups=_read_groups(reader, "groups"),
         **counts,
     )
     reader.close()
-    if not oldest <= row.bucket <= now + 60:
-        reader.problem("bucket", f"{row.bucket} lies outside what is kept: {oldest:.0f} to a minute from now")
-    if not row.errors <= row.judged <= row.calls:
-        reader.problem("errors", f"errors {row.errors} <= judged {row.judged} <= calls {row.calls} must hold")
-    if sum(row.outcomes.values()) != row.calls:
-        reader.problem("outcomes", f"sum to {sum(row.outcomes.values())}, but calls is {row.calls}")
-    for name in ("busy", "raised"):
-        if getattr(row, name) > row.calls:
-            reader.problem(name, f"is {getattr(row, name)}, more than calls, which is {row.calls}")
-    for name, bins in (("latency", row.latency), ("first_token", row.first_token)):
-        if sum(bins.values()) > row.calls:
-            reader.problem(name, f"counts {sum(bins.values())} calls, but calls is {row.calls}")
+    _check_sums(reader, row)
     if row.rollout == 0 and row.variant is Variant.GREEN:
         reader.problem("variant", "is green, but green exists only within a rollout")
     return row
 
 
-def _read_counts(reader: Reader, allowed: list[Outcome]) -> dict[str, int]:
+def _check_sums(reader: Reader, row: Row) -> None:
+    """Tells every sum that cannot be."""
+    if not row.errors <= row.judged <= row.calls:
+        reader.problem("errors", f"errors {row.errors} <= judged {row.judged} <= calls {row.calls} must hold")
+    if sum(row.outcomes.values()) != row.calls:
+        reader.problem("outcomes", f"sum to {sum(row.outcomes.values())}, but calls is {row.calls}")
+    for name in ("busy", "raised", "cost_n", "keyed"):
+        if getattr(row, name) > row.calls:
+            reader.problem(name, f"is {getattr(row, name)}, more than calls, which is {row.calls}")
+    for name in ("latency", "first_token", "stops"):
+        counted = sum(getattr(row, name).values())
+        if counted > row.calls:
+            reader.problem(name, f"counts {counted} calls, but calls is {row.calls}")
+    if sum(row.costs.values()) > row.cost_n:
+        reader.problem("costs", f"counts {sum(row.costs.values())} calls, but cost_n is {row.cost_n}")
+    judged = sum(judged for judged, _ in row.groups.values())
+    errors = sum(errors for _, errors in row.groups.values())
+    if judged > min(row.judged, row.keyed):
+        reader.problem("groups", f"judge {judged} calls, but of {row.keyed} keyed ones, and judged is {row.judged}")
+    if errors > row.errors:
+        reader.problem("groups", f"count {errors} errors, but errors is {row.errors}")
+
+
+def _read_counts(reader: Reader, allowed: Sequence[str]) -> dict[str, int]:
     counts = {str(name): reader.integer(name, least=0, most=MOST_COUNT) for name in allowed if reader.has(name)}
     for name in allowed:
         reader.raw(name)
@@ -174,20 +176,42 @@ def _read_counts(reader: Reader, allowed: list[Outcome]) -> dict[str, int]:
 
 
 def _read_bins(reader: Reader, key: str) -> dict[int, int]:
-    value = reader.raw(key)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        reader.problem(key, "must be an object of bin -> count")
-        return {}
     bins: dict[int, int] = {}
-    for name, count in value.items():
-        good_bin = len(str(name)) <= 4 and str(name).isdecimal() and int(name) <= MOST_BINS
-        if not good_bin or isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    for name, count in _read_table(reader, key, "bin -> count"):
+        if not _is_index(name, MOST_BINS) or not _is_count(count):
             reader.problem(f"{key}.{name}", f"must be a bin from 0 to {MOST_BINS} with a whole count of 0 or more")
         else:
             bins[int(name)] = count
     return bins
+
+
+def _read_groups(reader: Reader, key: str) -> dict[int, tuple[int, int]]:
+    groups: dict[int, tuple[int, int]] = {}
+    for name, counts in _read_table(reader, key, "group -> [judged, errors]"):
+        pair = isinstance(counts, list | tuple) and len(counts) == 2 and all(_is_count(count) for count in counts)
+        if not _is_index(name, GROUPS - 1) or not pair or counts[1] > counts[0]:
+            reader.problem(
+                f"{key}.{name}", f"must be a group from 0 to {GROUPS - 1} with [judged, errors], errors <= judged"
+            )
+        else:
+            groups[int(name)] = (counts[0], counts[1])
+    return groups
+
+
+def _read_table(reader: Reader, key: str, like: str) -> list[tuple[str, Any]]:
+    value = reader.raw(key)
+    if value is not None and not isinstance(value, Mapping):
+        reader.problem(key, f"must be an object of {like}")
+        return []
+    return [(str(name), item) for name, item in (value or {}).items()]
+
+
+def _is_index(name: str, most: int) -> bool:
+    return len(name) <= 4 and name.isdecimal() and int(name) <= most
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_COUNT
 
 
 def row_to_dict(row: Row) -> dict[str, Any]:

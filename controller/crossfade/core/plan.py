@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crossfade.core.metric import ALLOWED, PATTERN, SCORE_PREFIX, is_metric, metric_of
 from crossfade.core.reading import Reader
 
-ERROR_RATE = "error_rate"
-SCORE_PREFIX = "score."
-ERRORS_MATURE = 150.0
+CALLS_MATURE = 150.0
 """Seconds: a call is recorded when it ends, and one that hangs for two minutes must still be judged, or a green that
 hangs would be compared by its survivors."""
 MOST_GATE_MARGIN = 0.5
@@ -29,9 +28,10 @@ class Breach(StrEnum):
 class Check:
     """A metric and how much worse green may be on it and still be promoted.
 
-    `margin` is in percentage points, above 0: the error rate may rise, a score's mean may fall, by at most
-    that. `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is
-    kept and shown, never judged. A check that does not gate can still fail.
+    `margin` is in points, above 0: a score's mean may fall, every other metric may rise, by at most that.
+    `limit` is what latency, first token and cost are held against, in seconds or US dollars; None until it is fixed.
+    `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is kept and
+    shown, never judged. A check that does not gate can still fail.
     """
 
     metric: str
@@ -39,11 +39,17 @@ class Check:
     on_breach: Breach = Breach.ROLL_BACK
     gating: bool = True
     maturity: float = 60.0
+    limit: float | None = None
 
     @property
     def loss_margin(self) -> float:
         """The margin as a difference of mean losses, in (0, 1)."""
         return self.margin / 100
+
+    @property
+    def said(self) -> str:
+        """The metric's name aloud: "error rate", "calls slower than 1.8 s"."""
+        return metric_of(self.metric).said(self.limit)
 
     @property
     def is_score(self) -> bool:
@@ -153,21 +159,29 @@ def _read_step(reader: Reader) -> Step:
 
 
 def _read_check(reader: Reader) -> Check:
-    metric = reader.text(
-        "metric",
-        pattern=r"error_rate|score\.[a-z][a-z0-9_]{0,62}",
-        like="allowed: error_rate, or score.NAME with a name of a-z, 0-9 and _ such as score.accuracy",
-    )
-    usual = ERRORS_MATURE if metric == ERROR_RATE else 60.0
+    name = reader.text("metric", pattern=PATTERN, like=ALLOWED)
+    usual = 60.0 if name.startswith(SCORE_PREFIX) else CALLS_MATURE
     check = Check(
-        metric=metric,
+        metric=name,
         margin=reader.number("margin", above=0, most=50, unit="percentage points"),
         on_breach=Breach(reader.choice("on_breach", list(Breach), Breach.ROLL_BACK)),
         gating=reader.flag("gating", True),
         maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),
+        limit=_read_limit(reader, name),
     )
     reader.close()
     return check
+
+
+def _read_limit(reader: Reader, name: str) -> float | None:
+    metric = metric_of(name)
+    reader.raw("limit")
+    if not reader.has("limit") or not is_metric(name):
+        return None
+    if metric.limit_unit is None:
+        reader.problem("limit", f"{name} is held against no limit; leave it out")
+        return None
+    return reader.number("limit", above=0, most=metric.most_limit, unit=metric.limit_unit)
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
@@ -181,6 +195,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
                 "on_breach": str(c.on_breach),
                 "gating": c.gating,
                 "maturity": c.maturity,
+                "limit": c.limit,
             }
             for c in plan.checks
         ],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
+from crossfade.core.amount import dollars
 from crossfade.core.decision import Act, Decision, Reason
 from crossfade.core.evidence import Summary
+from crossfade.core.metric import DOLLARS, metric_of
 from crossfade.core.phase import Phase
 from crossfade.core.verdict import Ruling, Verdict
 
@@ -32,29 +34,47 @@ def sentence(decision: Decision) -> str:
 
 def verdict_sentence(verdict: Verdict) -> str:
     """What is known of one check, and what is missing for its gate."""
-    name = metric_name(verdict.check.metric)
+    check = verdict.check
     match verdict.ruling:
-        case Ruling.NO_DATA if verdict.check.is_score and not verdict.green.n and not verdict.blue.n:
-            return f"no {verdict.check.score_name} scores are in yet, or none is mature"
+        case Ruling.NO_DATA if check.is_score and not verdict.green.n and not verdict.blue.n:
+            return f"no {check.score_name} scores are in yet, or none is mature"
         case Ruling.NO_DATA:
-            return f"no calls of both variants are in yet to compare by {name}"
+            return f"no {metric_of(check.metric).of} of both variants are in yet to compare by {check.said}"
         case Ruling.FAILED:
             return f"{_compared(verdict)}; {_evidence(verdict.log_e_worse, verdict.log_e_worse_needed)}"
         case Ruling.PASSED:
-            return (
-                f"{_compared(verdict)}; a rise of the loss by {points(verdict.gate_margin)} is ruled out"
-                if not verdict.check.is_score
-                else f"{_compared(verdict)}; a fall by {points(verdict.gate_margin)} is ruled out"
-            )
+            change = "a fall" if check.is_score else "a rise"
+            return f"{_compared(verdict)}; {change} by {_amount(verdict, verdict.gate_margin)} is ruled out"
         case Ruling.INCONCLUSIVE:
             return f"{_compared(verdict)}; not yet decided"
         case _:
             assert_never(verdict.ruling)
 
 
-def metric_name(metric: str) -> str:
-    """A metric as people say it: `error_rate` is "error rate", `score.accuracy` is "accuracy"."""
-    return metric.removeprefix("score.").replace("_", " ")
+def metric_name(metric: str, limit: float | None = None) -> str:
+    """A metric as people say it: "error rate", "accuracy", "calls slower than 1.8 s"."""
+    return metric_of(metric).said(limit)
+
+
+def metric_value(metric: str, limit: float | None, mean: float | None) -> str:
+    """What a mean loss is in the metric's own unit: "6.10 %", "$0.0123", a dash without calls."""
+    known = metric_of(metric)
+    if mean is not None and known.limit_unit == DOLLARS and limit is not None:
+        return dollars(mean * limit)
+    return percent(1 - mean if known.falls and mean is not None else mean)
+
+
+def metric_count(metric: str, n: int, s: float) -> str:
+    """How many calls that mean is of: "61 of 1,000", "850 scored"."""
+    known = metric_of(metric)
+    return f"{round(s):,} of {n:,}" if known.binary else f"{n:,} scored" if known.falls else f"{n:,} calls"
+
+
+def metric_difference(metric: str, limit: float | None, difference: float) -> str:
+    """The size of a difference of mean losses: "0.5 points", "$0.0004"."""
+    if metric_of(metric).limit_unit != DOLLARS:
+        return points(difference)
+    return f"{points(difference)} of the limit" if limit is None else dollars(abs(difference) * limit)
 
 
 def points(difference: float) -> str:
@@ -189,7 +209,7 @@ def _open_checks(decision: Decision) -> str:
     for verdict in decision.judgement.gating:
         if verdict.gate_passed:
             continue
-        name, margin = metric_name(verdict.check.metric), points(verdict.gate_margin)
+        name, margin = verdict.check.said, _amount(verdict, verdict.gate_margin)
         harm = f"{'a fall' if verdict.check.is_score else 'a rise'} of {name} by {margin}"
         if verdict.calls_needed is None:
             parts.append(f"{_compared(verdict)}, against passing, so no time can be given to rule out {harm}")
@@ -204,7 +224,7 @@ def _open_checks(decision: Decision) -> str:
 
 def _shown(decision: Decision) -> str:
     parts = [
-        f"{_compared(verdict, step=True)}, within {points(verdict.gate_margin)}"
+        f"{_compared(verdict, step=True)}, within {_amount(verdict, verdict.gate_margin)}"
         for verdict in decision.judgement.gating
     ]
     shown = "; ".join(parts)
@@ -217,23 +237,22 @@ def _told(decision: Decision) -> str:
     others = [m for m in decision.told if decision.failed is None or m != decision.failed.check.metric]
     if not others:
         return ""
-    return f" Also worse: {', '.join(metric_name(metric) for metric in others)}."
+    said = {check.metric: check.said for check in decision.rollout.plan.checks}
+    return f" Also worse: {', '.join(said.get(metric, metric_name(metric)) for metric in others)}."
 
 
 def _compared(verdict: Verdict, *, step: bool = False) -> str:
     """Both variants' values with their counts, and the difference as it is said of this metric."""
     blue, green = (verdict.step_blue, verdict.step_green) if step else (verdict.blue, verdict.green)
-    name = metric_name(verdict.check.metric)
+    name = verdict.check.said
     return f"{name} {_value(verdict, green)} on green against {_value(verdict, blue)} on blue{_change(verdict)}"
 
 
 def _value(verdict: Verdict, summary: Summary) -> str:
-    mean = summary.mean
+    mean, check = summary.mean, verdict.check
     if mean is None:
         return "unknown (no calls)"
-    if verdict.check.is_score:
-        return f"{percent(1 - mean)} ({summary.n:,} scored)"
-    return f"{percent(mean)} ({round(summary.s):,} of {summary.n:,})"
+    return f"{metric_value(check.metric, check.limit, mean)} ({metric_count(check.metric, summary.n, summary.s)})"
 
 
 def _change(verdict: Verdict) -> str:
@@ -241,7 +260,11 @@ def _change(verdict: Verdict) -> str:
         return ""
     if abs(verdict.estimate) < 5e-5:
         return ", no difference"
-    return f", {'worse' if verdict.estimate > 0 else 'better'} by {points(verdict.estimate)}"
+    return f", {'worse' if verdict.estimate > 0 else 'better'} by {_amount(verdict, verdict.estimate)}"
+
+
+def _amount(verdict: Verdict, difference: float) -> str:
+    return metric_difference(verdict.check.metric, verdict.check.limit, difference)
 
 
 def _evidence(log_e: float, needed: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from crossfade.core.model import Model, model_to_dict, read_model
 from crossfade.core.reading import Reader
 from crossfade.core.route import Route, read_route, route_to_dict
-from crossfade.core.split import Variant, assign
+from crossfade.core.split import Variant, assign, group
 
 FORMAT = 1
 
@@ -39,6 +39,10 @@ class Entry:
     def assign(self, key: str | None) -> Variant:
         """The variant of a call with this stickiness key; blue without a live rollout."""
         return assign(self.live.salt, key, self.live.weight) if self.live else Variant.BLUE
+
+    def group(self, key: str | None) -> int | None:
+        """The group of a stickiness key, anew in every rollout; None without a key."""
+        return None if key is None else group(self.live.salt if self.live else self.route.name, key)
 
     def model(self, variant: Variant) -> str:
         """The name of the Model that stands behind a variant."""

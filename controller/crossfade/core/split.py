@@ -6,6 +6,9 @@ import hashlib
 import random
 from enum import StrEnum
 
+GROUPS = 128
+"""Into how many groups the keys of each variant fall."""
+
 
 class Variant(StrEnum):
     """Blue is what the route serves now, green is the candidate of the live rollout."""
@@ -27,3 +30,9 @@ def assign(salt: str, key: str | None, weight: float) -> Variant:
     """The variant of a call with this stickiness `key` when green's weight is `weight` percent."""
     u = random.random() if key is None else position(salt, key)
     return Variant.GREEN if u < weight / 100 else Variant.BLUE
+
+
+def group(salt: str, key: str) -> int:
+    """The group of `key` under `salt`, 0..127: of a hash that is independent of the split's own."""
+    digest = hashlib.blake2b(f"{salt}|group|{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % GROUPS

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from crossfade.core.sentence import metric_name
 from crossfade.demo.scenarios import Scenario
 
 _RULINGS = {
@@ -154,5 +155,5 @@ def _rail(rollout: dict[str, Any]) -> Text:
 
 def _check(tile: dict[str, Any]) -> Text:
     sign, style = _RULINGS.get(tile["ruling"], ("·", ""))
-    name = str(tile["metric"]).removeprefix("score.").replace("_", " ")
+    name = metric_name(str(tile["metric"]), tile.get("limit"))
     return Text.assemble((f"{sign} {name}  ", style), str(tile.get("sentence") or ""))

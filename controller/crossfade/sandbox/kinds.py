@@ -56,7 +56,7 @@ _CLEAN = Param(name="clean", type="flag", default=True)
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 _STOP_REASONS = (
     "max_tokens", "content_filtered", "guardrail_intervened", "stop_sequence", "tool_use",
-    "model_context_window_exceeded",
+    "model_context_window_exceeded", "refusal",
 )  # fmt: skip
 _EXCEPTIONS = (
     "throttlingException", "internalServerException", "modelStreamErrorException", "validationException",

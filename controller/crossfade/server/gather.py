@@ -17,12 +17,11 @@ from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
 from crossfade.core.outcome import Outcome
 from crossfade.core.plan import Check
 from crossfade.core.split import Variant
-from crossfade.server.store import declared, observations, rollouts, scores, snapshots
+from crossfade.server.store import observations, snapshots
+from crossfade.server.store.losses import Past, history, losses, past
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
-HISTORY = timedelta(days=1)
-"""How far back before the rollout blue's own rate is read; it starts the base rate and is never evidence."""
 SETTLED = 2.0
 """Seconds after a seal until it is read: what was stamped before it may be committed a moment later."""
 THROTTLED_LATELY = timedelta(minutes=1)
@@ -32,49 +31,35 @@ MISCONFIGURED_LATELY = timedelta(minutes=5)
 def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
     """One Series for each check of the plan, in its order, and what decide must know besides."""
     _, length = snapshots.state(connection)
-    before = _before(connection, stored)
+    before = past(connection, stored.route_id, _started(stored))
     series = tuple(_series(connection, stored, check, before, length, now) for check in stored.rollout.plan.checks)
     return series, _conditions(connection, stored, now)
-
-
-def _before(connection: Connection, stored: Stored) -> dict[str, Any]:
-    """Where blue's history lies. Of this blue only: what the Model before it did says nothing of it."""
-    started = _started(stored)
-    since = max(started - HISTORY, declared.route_by_id(connection, stored.route_id).blue_since)
-    return {
-        "rollouts": rollouts.ids_since(connection, stored.route_id, since),
-        "route": stored.route_id,
-        "since": since.timestamp(),
-        "until": started.timestamp(),
-    }
 
 
 def _started(stored: Stored) -> datetime:
     return stored.rollout.started_at or stored.rollout.created_at
 
 
-def _series(
-    connection: Connection, stored: Stored, check: Check, before: dict[str, Any], length: int, now: datetime
-) -> Series:
+def _series(connection: Connection, stored: Stored, check: Check, before: Past, length: int, now: datetime) -> Series:
     seal = length + check.maturity
-    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
-    place["after"] = int(_started(stored).timestamp()) // length * length - length
-    place["sealed"] = int(now.timestamp() - seal - SETTLED) // length * length
-    if check.is_score:
-        metric = check.score_name
-        sums = scores.loss_sums(connection, **place, metric=metric, length=length, seal=seal)
-        history = scores.blue_losses(connection, metric=metric, **before)
-    else:
-        sums = observations.error_sums(connection, **place, seal=seal)
-        history = observations.blue_errors(connection, **before)
-    return Series(check.metric, _buckets(sums, whole=not check.is_score), history)
+    sums = losses(
+        connection,
+        check,
+        rollout=stored.rollout.id,
+        route=stored.route_id,
+        after=int(_started(stored).timestamp()) // length * length - length,
+        sealed=int(now.timestamp() - seal - SETTLED) // length * length,
+        seal=seal,
+        length=length,
+    )
+    return Series(check.metric, _buckets(sums), history(connection, check, before))
 
 
-def _buckets(rows: Iterable[Row[Any]], *, whole: bool) -> tuple[Bucket, ...]:
+def _buckets(rows: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
     """The rows of both variants side by side, in the order of (bucket, step)."""
     found: dict[tuple[int, int], dict[Variant, Summary]] = {}
     for row in rows:
-        summary = Summary(int(row.n), float(row.s), float(row.s if whole else row.q))
+        summary = Summary(int(row.n), float(row.s), float(row.q))
         found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = summary
     return tuple(
         Bucket(start, step, blue=sums.get(Variant.BLUE, EMPTY), green=sums.get(Variant.GREEN, EMPTY))

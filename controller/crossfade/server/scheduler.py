@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 from crossfade.errors import Unavailable
 from crossfade.server import logs
 from crossfade.server.database import begin, connect, probe
-from crossfade.server.gather import HISTORY
 from crossfade.server.settings import Settings
 from crossfade.server.store import heartbeats, partitions, rollouts, shims
+from crossfade.server.store.losses import HISTORY
 from crossfade.server.tick import tick
 
 log = structlog.get_logger("crossfade.scheduler")

@@ -15,6 +15,7 @@ from typing import Any
 from botocore.response import StreamingBody
 
 from crossfade.core.outcome import Outcome
+from crossfade.core.stop import Stop, stop_of
 from crossfade.shim.classify import Incomplete, is_malformed
 
 _MEMBERS = {"anthropic": "content", "nova": "output", "llama": "generation"}
@@ -23,9 +24,10 @@ _MEMBERS = {"anthropic": "content", "nova": "output", "llama": "generation"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What an answer says of itself: OK or MALFORMED, and its tokens if it tells them."""
+    """What an answer says of itself: OK or MALFORMED, why it ended and its tokens, if it tells them."""
 
     outcome: Outcome = Outcome.OK
+    stop: Stop | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
 
@@ -49,6 +51,7 @@ def _read_converse(response: Mapping[str, Any]) -> Told:
     usage = response["usage"]
     return Told(
         outcome=Outcome.MALFORMED if is_malformed(response["stopReason"]) else Outcome.OK,
+        stop=stop_of(response["stopReason"]),
         tokens_in=usage.get("inputTokens"),
         tokens_out=usage.get("outputTokens"),
     )
@@ -74,13 +77,21 @@ def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
         if member is not None and not (isinstance(document, dict) and member in document):
             raise Incomplete(f"InvokeModel answered without {member}")
         if isinstance(document, dict):  # some vendors answer with a list
-            stop_reason = document.get("stop_reason") or document.get("stopReason")
+            stop_reason = invoked_stop(document)
     response["body"] = StreamingBody(io.BytesIO(data), len(data))
     return Told(
         outcome=Outcome.MALFORMED if is_malformed(stop_reason) else Outcome.OK,
+        stop=stop_of(stop_reason),
         tokens_in=_count(headers.get("x-amzn-bedrock-input-token-count")),
         tokens_out=_count(headers.get("x-amzn-bedrock-output-token-count")),
     )
+
+
+def invoked_stop(document: Mapping[str, Any]) -> Any:
+    """Why InvokeModel's answer ended: Bedrock's own word of its guardrail, else the vendor's."""
+    if document.get("amazon-bedrock-guardrailAction") == "INTERVENED":
+        return Stop.GUARDRAIL_INTERVENED
+    return document.get("stop_reason") or document.get("stopReason")
 
 
 def _count(text: Any) -> int | None:

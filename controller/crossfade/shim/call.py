@@ -14,6 +14,7 @@ from crossfade.core.outcome import Outcome
 from crossfade.core.policy import Settings
 from crossfade.core.snapshot import Entry, Snapshot
 from crossfade.core.split import Variant
+from crossfade.core.stop import Stop
 from crossfade.shim.account import Tried, account
 from crossfade.shim.board import Board
 from crossfade.shim.recorder import Recorder, Seen
@@ -27,7 +28,10 @@ MOST_TOKENS = 10**9
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970."""
+    """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970.
+
+    `group` is that of the stickiness key, None where chance chose the variant.
+    """
 
     client: Any
     plain: Plain
@@ -36,6 +40,7 @@ class Call:
     snapshot: Snapshot
     entry: Entry
     variant: Variant
+    group: int | None = None
     board: Board
     recorder: Recorder
     began: float
@@ -58,6 +63,7 @@ class Call:
             step=live.step if live else 0,
             variant=self.variant,
             called_at=self.at,
+            group=self.group,
         )
 
     @property
@@ -112,9 +118,10 @@ class Call:
         *,
         first_token: float | None = None,
         tokens: tuple[int | None, int | None] = (None, None),
+        stop: Stop | None = None,
     ) -> None:
         """The caller has its answer, from this Model: recorded."""
-        self._record(answered_by=model, region=target.region, first_token=first_token, tokens=tokens)
+        self._record(answered_by=model, region=target.region, first_token=first_token, tokens=tokens, stop=stop)
 
     def unanswered(self, *, busy: bool = False, abandoned: bool = False) -> None:
         """The caller got a busy answer or an exception, or left: recorded."""
@@ -129,12 +136,13 @@ class Call:
         abandoned: bool = False,
         first_token: float | None = None,
         tokens: tuple[int | None, int | None] = (None, None),
+        stop: Stop | None = None,
     ) -> None:
         if self.recorded:
             return
         self.recorded = True
         try:
-            self._count(answered_by, region, busy=busy, abandoned=abandoned, first_token=first_token, tokens=tokens)
+            self._count(answered_by, region, busy, abandoned, first_token, tokens, stop)
         except Exception:  # the caller has its answer or its error: a fault in counting must not take it away
             self.recorder.dropped += 1
             log.warning("Crossfade could not record a call", exc_info=True, extra={"action": "call_not_recorded"})
@@ -143,11 +151,11 @@ class Call:
         self,
         answered_by: Model | None,
         region: str,
-        *,
         busy: bool,
         abandoned: bool,
         first_token: float | None,
         tokens: tuple[int | None, int | None],
+        stop: Stop | None,
     ) -> None:
         if self.operation == "CountTokens":  # protected as any call, but no answer of a model: no evidence
             return
@@ -185,6 +193,8 @@ class Call:
                 first_token=first_token,
                 tokens=(tokens_in or 0, tokens_out or 0),
                 cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,
+                stop=stop,
+                group=self.group,
             )
         )
 

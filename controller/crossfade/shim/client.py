@@ -65,6 +65,7 @@ def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> 
         snapshot=snapshot,
         entry=entry,
         variant=entry.assign(told.key),
+        group=entry.group(told.key),
         board=shim.board,
         recorder=shim.recorder,
         began=began,

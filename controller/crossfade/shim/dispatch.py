@@ -156,7 +156,7 @@ def _attempt(call: Call, trip: Trip, stop: Stop) -> _Came:
         _report(call, stop, told.outcome, time.monotonic() - began)
         call.note(stop.model, target, told.outcome)
         _second_opinion(call, stop)
-        call.answered(stop.model, target, tokens=(told.tokens_in, told.tokens_out))
+        call.answered(stop.model, target, tokens=(told.tokens_in, told.tokens_out), stop=told.stop)
     metadata = response.setdefault("ResponseMetadata", {})
     metadata["Crossfade"] = call.describe(model=stop.model.name, region=target.region)
     return response, None
@@ -192,9 +192,10 @@ def _hold(call: Call, stop: Stop, response: dict[str, Any], watch: Watch, began:
         if error is not None or outcome is Outcome.ABANDONED:
             call.unanswered(abandoned=outcome is Outcome.ABANDONED)
         else:
-            tokens = (stream.reading.tokens_in, stream.reading.tokens_out)
+            said = stream.reading
             first_token = None if stream.first_token is None else asked + stream.first_token
-            call.answered(stop.model, stop.target, first_token=first_token, tokens=tokens)
+            tokens = (said.tokens_in, said.tokens_out)
+            call.answered(stop.model, stop.target, first_token=first_token, tokens=tokens, stop=said.stop)
 
     stream.on_end(ended)
     response[name] = stream

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from crossfade.core.stop import Stop, stop_of
+from crossfade.shim.answer import invoked_stop
 from crossfade.shim.classify import Incomplete, is_malformed
 
 _METRICS = "amazon-bedrock-invocationMetrics"
@@ -14,14 +16,21 @@ _METRICS = "amazon-bedrock-invocationMetrics"
 class Reading:
     """What the events of one stream said so far. Subclasses know the operation."""
 
-    __slots__ = ("content", "ended", "malformed", "tokens_in", "tokens_out")
+    __slots__ = ("content", "ended", "malformed", "stop", "tokens_in", "tokens_out")
 
     def __init__(self) -> None:
         self.content = False
         self.ended = False
         self.malformed = False
+        self.stop: Stop | None = None
         self.tokens_in: int | None = None
         self.tokens_out: int | None = None
+
+    def note_stop(self, reason: Any) -> None:
+        """Notes why the answer ended. That a guardrail intervened stands, whatever the model says besides."""
+        stop = stop_of(reason)
+        if stop is not None and self.stop is not Stop.GUARDRAIL_INTERVENED:
+            self.stop, self.malformed = stop, is_malformed(reason)
 
     def see(self, event: Mapping[str, Any]) -> None:
         """Takes in one event; raises `Incomplete` for one whose payload botocore could not read."""
@@ -42,7 +51,7 @@ class ConverseReading(Reading):
             self.content = True
         elif "messageStop" in event:
             self.ended = self.content = True
-            self.malformed = is_malformed(event["messageStop"].get("stopReason"))
+            self.note_stop(event["messageStop"].get("stopReason"))
         elif "metadata" in event:
             usage = event["metadata"].get("usage") or {}
             self.tokens_in, self.tokens_out = usage.get("inputTokens"), usage.get("outputTokens")
@@ -68,6 +77,7 @@ class InvokeReading(Reading):
         if _METRICS in part:
             metrics = part[_METRICS] or {}
             self.tokens_in, self.tokens_out = metrics.get("inputTokenCount"), metrics.get("outputTokenCount")
+        self.note_stop(self._stop_said(part))
         if self._is_end(part):
             self.ended = self.content = True
 
@@ -81,14 +91,17 @@ class InvokeReading(Reading):
 
     def _is_end(self, part: Mapping[str, Any]) -> bool:
         if self._family == "anthropic":
-            stop = part.get("delta") if part.get("type") == "message_delta" else None
-            if isinstance(stop, Mapping):
-                self.malformed = is_malformed(stop.get("stop_reason"))
             return part.get("type") == "message_stop"
         if self._family == "nova":
             return "messageStop" in part
         # A vendor whose last event is not known here: Bedrock's own mark of the last chunk.
         return _METRICS in part
+
+    def _stop_said(self, part: Mapping[str, Any]) -> Any:
+        """The body of an answer that is not streamed says it at the top; in a stream some vendors nest it."""
+        nested = {"anthropic": "delta", "nova": "messageStop"}.get(self._family or "")
+        inner = part.get(nested) if nested else None
+        return invoked_stop(part) or (invoked_stop(inner) if isinstance(inner, Mapping) else None)
 
 
 def reading_of(operation: str, family: str | None) -> Reading:

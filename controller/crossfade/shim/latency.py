@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crossfade.core.observation import duration_bin, quantile
+from crossfade.core.histogram import duration_bin, quantile
 from crossfade.core.policy import Settings
 
 _SLICE = 300.0

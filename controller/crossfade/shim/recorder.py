@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from crossfade.core.observation import Row, duration_bin
+from crossfade.core.histogram import cost_bin, duration_bin
+from crossfade.core.observation import Row
 from crossfade.core.outcome import Outcome
 from crossfade.core.split import Variant
+from crossfade.core.stop import Stop
 from crossfade.shim.account import Account
 
 _Name = TypeVar("_Name", int, str)
@@ -23,7 +25,10 @@ MOST_WAITING = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one call did. Durations are in seconds, None where there is none to tell."""
+    """What one call did. Durations are in seconds, None where there is none to tell.
+
+    `group` is that of the stickiness key, None for a call without one.
+    """
 
     place: Key
     counted: Account
@@ -36,6 +41,8 @@ class Seen:
     first_token: float | None
     tokens: tuple[int, int]
     cost: float | None
+    stop: Stop | None = None
+    group: int | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +63,10 @@ class _Sums:
     cost_n: int = 0
     cost_sum: float = 0.0
     cost_sq: float = 0.0
+    costs: dict[int, int] = field(default_factory=dict)
+    stops: dict[str, int] = field(default_factory=dict)
+    keyed: int = 0
+    groups: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, seen: Seen) -> None:
         self.calls += 1
@@ -78,6 +89,14 @@ class _Sums:
             self.cost_n += 1
             self.cost_sum += seen.cost
             self.cost_sq += seen.cost * seen.cost
+            _count(self.costs, cost_bin(seen.cost))
+        if seen.stop is not None:
+            _count(self.stops, str(seen.stop))
+        if seen.group is not None:
+            self.keyed += 1
+            if seen.counted.judged:
+                judged, errors = self.groups.get(seen.group, (0, 0))
+                self.groups[seen.group] = (judged + 1, errors + seen.counted.error)
 
 
 def _count(table: dict[_Name, int], key: _Name) -> None:

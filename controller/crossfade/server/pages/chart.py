@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crossfade.core.sentence import metric_name
-from crossfade.server.pages.tile import tile
+from crossfade.server.pages.tile import name, tile
 from crossfade.server.pages.words import act, share
 from crossfade.server.views.evaluations import Evaluation
 
@@ -36,7 +35,7 @@ def _check(metric: str, looks: Sequence[Evaluation]) -> dict[str, Any]:
 
     return {
         "metric": metric,
-        "name": metric_name(metric),
+        "name": _names(looks)[metric],
         "estimate": column("estimate"),
         "lower": column("lower"),
         "upper": column("upper"),
@@ -95,4 +94,8 @@ def table(looks: Sequence[Evaluation]) -> tuple[list[str], list[TableRow]]:
             for m in metrics
         )
         rows.append(TableRow(at=look.at, step=look.step + 1, weight=share(look.weight), act=act(look.act), cells=cells))
-    return [metric_name(metric) for metric in metrics], rows
+    return [_names(looks)[metric] for metric in metrics], rows
+
+
+def _names(looks: Sequence[Evaluation]) -> dict[str, str]:
+    return {figures["metric"]: name(figures) for look in looks for figures in look.verdicts}

@@ -10,9 +10,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
+from crossfade.core.metric import NAMES
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
-from crossfade.core.sentence import duration, metric_name, points
+from crossfade.core.sentence import duration, metric_difference
 from crossfade.errors import Conflict, Invalid, NotFound, Problem
 from crossfade.server.auth import actor
 from crossfade.server.lookup import Found
@@ -78,6 +79,7 @@ def _shown(form: Form, problems: Iterable[Problem] = ()) -> str:
     plan = _plan(form)
     return render_template(
         "register.html",
+        metrics=[*NAMES, "score.accuracy"],
         here="register",
         form=form,
         wrong=wrong,
@@ -114,7 +116,7 @@ def _as_sent(form: Form) -> MultiDict[str, str]:
 
 def _field_paths(form: Form) -> set[str]:
     """Every path that has a field to stand beside; problems of other paths are listed above the form."""
-    names = {"weight", "bake", "approve", "metric", "margin", "on_breach", "maturity", "gating"}
+    names = {"weight", "bake", "approve", "metric", "margin", "limit", "on_breach", "maturity", "gating"}
     lines = {f"{line.path}.{name}" for line in (*form.steps, *form.checks) if line.path for name in names}
     return {"route", "green", "reason", *lines, *(f"plan.{name}" for name in (*forms.PLAIN, *forms.SPANS))}
 
@@ -125,7 +127,7 @@ def _expectations(plan: Plan, traffic: float) -> list[Expectation]:
         calls = traffic * step.bake * step.weight / 100
         following = plan.gate_weight(position)
         asked = ", ".join(
-            f"{metric_name(check.metric)} {points(check.gate_margin(following))}"
+            f"{check.said} {metric_difference(check.metric, check.limit, check.gate_margin(following))}"
             for check in plan.checks
             if check.gating
         )

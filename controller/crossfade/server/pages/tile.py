@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crossfade.core.sentence import metric_name, percent, points
+from crossfade.core.amount import dollars
+from crossfade.core.metric import DOLLARS, metric_of
+from crossfade.core.sentence import metric_count, metric_difference, metric_name, metric_value, points
 
 SEEN_OVERDISPERSION = 1.5
 ROOM = 0.12
@@ -74,11 +76,11 @@ class Tile:
 
 def tile(figures: Mapping[str, Any]) -> Tile:
     """Of `server.figures.verdict_figures`."""
-    gate = points(figures["gate_margin"])
+    gate = _amount(figures, figures["gate_margin"])
     fall = "a fall" if figures["is_score"] else "a rise"
     return Tile(
         metric=figures["metric"],
-        name=metric_name(figures["metric"]),
+        name=name(figures),
         ruling=figures["ruling"],
         meaning=_meaning(figures, gate),
         sentence=figures["sentence"],
@@ -86,8 +88,8 @@ def tile(figures: Mapping[str, Any]) -> Tile:
         blue_n=_count(figures, "blue"),
         green=_value(figures, "green"),
         green_n=_count(figures, "green"),
-        difference=_difference(figures["estimate"]),
-        interval=_interval(figures["lower"], figures["upper"]),
+        difference=_difference(figures),
+        interval=_interval(figures),
         drawing=_drawing(figures),
         meters=(
             _meter(f"{fall} by {gate} ruled out", figures["log_e_gate"], figures["log_e_gate_needed"], "good"),
@@ -117,43 +119,51 @@ def _meaning(figures: Mapping[str, Any], gate: str) -> str:
             return "nothing to compare yet"
 
 
+def name(figures: Mapping[str, Any]) -> str:
+    """The metric as it is said, with its limit. Figures kept by earlier versions have none."""
+    return metric_name(figures["metric"], figures.get("limit"))
+
+
+def _amount(figures: Mapping[str, Any], difference: float) -> str:
+    """The size of a difference: "0.5 points", or "$0.0004" of a cost."""
+    return metric_difference(figures["metric"], figures.get("limit"), difference)
+
+
 def _value(figures: Mapping[str, Any], variant: str) -> str:
     mean = figures[variant]["mean"]
-    if mean is None:
-        return "–"
-    return percent(1 - mean if figures["is_score"] else mean)
+    return "–" if mean is None else metric_value(figures["metric"], figures.get("limit"), mean)
 
 
 def _count(figures: Mapping[str, Any], variant: str) -> str:
-    summary = figures[variant]
-    if figures["is_score"]:
-        return f"{summary['n']:,} scored"
-    return f"{round(summary['s']):,} of {summary['n']:,} calls"
+    known, summary = metric_of(figures["metric"]), figures[variant]
+    return f"{metric_count(known.name, summary['n'], summary['s'])}{' calls' if known.binary else ''}"
 
 
-def _difference(estimate: float | None) -> str:
+def _difference(figures: Mapping[str, Any]) -> str:
+    estimate = figures["estimate"]
     if estimate is None:
         return "No difference can be given yet"
     if abs(estimate) < 5e-5:
         return "No difference"
-    return f"Green is {'worse' if estimate > 0 else 'better'} by {points(estimate)}"
+    return f"Green is {'worse' if estimate > 0 else 'better'} by {_amount(figures, estimate)}"
 
 
-def _interval(lower: float | None, upper: float | None) -> str:
+def _interval(figures: Mapping[str, Any]) -> str:
+    lower, upper = figures["lower"], figures["upper"]
     if lower is None and upper is None:
         return "no interval yet"
     if lower is None:
-        return f"at most {_signed(upper or 0.0)}"
+        return f"at most {_signed(figures, upper)}"
     if upper is None:
-        return f"at least {_signed(lower)}"
-    return f"between {_signed(lower)} and {_signed(upper)}"
+        return f"at least {_signed(figures, lower)}"
+    return f"between {_signed(figures, lower)} and {_signed(figures, upper)}"
 
 
-def _signed(difference: float) -> str:
+def _signed(figures: Mapping[str, Any], difference: float) -> str:
     """A difference on the scale of the drawing: plus is worse."""
     if abs(difference) < 5e-5:
         return "0"
-    return f"{points(difference).split()[0]} {'worse' if difference > 0 else 'better'}"
+    return f"{_amount(figures, difference).split()[0]} {'worse' if difference > 0 else 'better'}"
 
 
 def _meter(words: str, log_e: float, needed: float, tone: str) -> Meter:
@@ -170,7 +180,9 @@ def _notes(figures: Mapping[str, Any]) -> list[str]:
             if needed is not None
             else "The drift is against passing, so no number of calls can be given."
         )
-    margin = points(figures["margin"] / 100)
+    margin = _amount(figures, figures["margin"] / 100)
+    if metric_of(figures["metric"]).limit_unit == DOLLARS and figures.get("limit"):
+        margin += f", {points(figures['margin'] / 100)} of the limit {dollars(figures['limit'])}"
     breach = {"roll_back": "rolls back", "pause": "pauses", "tell": "is told"}.get(figures["on_breach"], "")
     notes.append(f"Margin {margin}; a breach {breach}{'' if figures['gating'] else '; does not gate'}.")
     phi = figures["overdispersion"] or 1.0
@@ -202,7 +214,7 @@ def _drawing(figures: Mapping[str, Any]) -> Drawing | None:
     show_margin = abs(at_gate - place(margin)) > 3 and place(margin) - place(0) > 3
     return Drawing(
         zero=Mark(x=place(0), words="same"),
-        gate=Mark(x=at_gate, words=f"gate: {points(gate)} worse", anchor="end" if at_gate > 55 else "start"),
+        gate=Mark(x=at_gate, words=f"gate: {_amount(figures, gate)} worse", anchor="end" if at_gate > 55 else "start"),
         margin=Mark(x=place(margin), words="") if show_margin else None,
         start=None if lower is None and upper is None else 0.0 if lower is None or open_start else place(lower),
         end=None if lower is None and upper is None else 100.0 if upper is None or open_end else place(upper),
@@ -210,6 +222,6 @@ def _drawing(figures: Mapping[str, Any]) -> Drawing | None:
         open_end=open_end,
         point=None if estimate is None else min(100.0, max(0.0, place(estimate))),
         described=(
-            f"{_difference(estimate)}; {_interval(lower, upper)}; the gate asks for at most {points(gate)} worse"
+            f"{_difference(figures)}; {_interval(figures)}; the gate asks for at most {_amount(figures, gate)} worse"
         ),
     )

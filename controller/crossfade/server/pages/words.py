@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from crossfade.core import amount as amounts
 from crossfade.core.sentence import duration, metric_name
 
 PHASES = {
@@ -87,23 +88,8 @@ def millis(seconds: float | None) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """Money with three significant digits: calls cost fractions of a cent."""
-    if amount is None:
-        return "–"
-    if amount == 0:
-        return "$0"
-    if amount >= 1:
-        return f"${amount:,.2f}"
-    return f"${amount:.{max(2, 3 - _magnitude(amount))}f}"
-
-
-def _magnitude(amount: float) -> int:
-    """The power of ten above the first digit that is not 0: 0 for 0.5, -2 for 0.005."""
-    power = 0
-    while amount < 0.1 and power > -9:
-        amount *= 10
-        power -= 1
-    return power
+    """Money, a dash without any."""
+    return "–" if amount is None else amounts.dollars(amount)
 
 
 def twice(text: str) -> tuple[str, str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from crossfade.core import observation
-from crossfade.core.evidence import Summary
 from crossfade.core.split import Variant
 from crossfade.server.store.schema import observations, rollouts, routes
 
 _COLUMNS = tuple(column.name for column in observations.c)
 _FIELDS = {"rollout_id": "rollout", "route_id": "route"}
-_TABLES = ("outcomes", "attempts", "latency", "first_token")
+_COUNTED = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
+_TABLES = (*_COUNTED, "groups")
 _COPY = f"COPY observations ({', '.join(_COLUMNS)}) FROM STDIN"
 
 
@@ -47,48 +47,6 @@ def known_rollouts(connection: Connection, ids: Iterable[int]) -> dict[int, tupl
     columns = (rollouts.c.id, rollouts.c.route_id, rollouts.c.plan)
     query = rollouts.select().with_only_columns(*columns).where(rollouts.c.id.in_(sorted(set(ids))))
     return {row.id: (row.route_id, len(row.plan["steps"]), row.plan) for row in connection.execute(query)}
-
-
-_ERROR_SUMS = text(
-    """
-    SELECT bucket, step, variant, sum(judged)::bigint AS n, sum(errors)::bigint AS s
-    FROM observations
-    WHERE rollout_id = :rollout AND route_id = :route
-      AND bucket > :after AND bucket <= :sealed
-      AND received_at <= to_timestamp(bucket + :seal)
-    GROUP BY bucket, step, variant
-    HAVING sum(judged) > 0
-    ORDER BY bucket, step
-    """
-)
-
-
-def error_sums(
-    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
-) -> Sequence[Row[Any]]:
-    """Judged calls and errors by (bucket, step, variant), in that order, of the buckets in (`after`, `sealed`].
-
-    `seal` is how many seconds after its start a bucket is sealed: what was received later does not count.
-    """
-    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    return connection.execute(_ERROR_SUMS, values).all()
-
-
-_BLUE_ERRORS = text(
-    """
-    SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
-    FROM observations
-    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
-      AND bucket >= :since AND bucket < :until AND received_at <= to_timestamp(:until)
-    """
-)
-
-
-def blue_errors(connection: Connection, *, rollouts: list[int], route: int, since: float, until: float) -> Summary:
-    """Blue's losses by the error rate in [`since`, `until`), as known at the end of it."""
-    values = {"rollouts": rollouts, "route": route, "since": int(since), "until": int(until)}
-    row = connection.execute(_BLUE_ERRORS, values).one()
-    return Summary(row.n, float(row.s), float(row.s))
 
 
 _TRAFFIC = text(
@@ -168,8 +126,8 @@ def sums(connection: Connection, *, rollout: int, route: int) -> dict[Variant, R
 
 
 def counted(connection: Connection, column: str, *, rollout: int, route: int) -> dict[Variant, dict[str, int]]:
-    """One of the tables `outcomes`, `attempts`, `latency`, `first_token`, summed by variant and key."""
-    assert column in _TABLES
+    """One of the tables of counts, such as `outcomes` or `latency`, summed by variant and key."""
+    assert column in _COUNTED
     query = text(
         f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM observations, jsonb_each_text({column})"  # noqa: S608
         " WHERE rollout_id = :rollout AND route_id = :route GROUP BY variant, key ORDER BY variant, key"

@@ -57,6 +57,11 @@ def _table(name: str) -> Column[object]:
     return Column(name, JSONB, nullable=False)
 
 
+def _added_table(name: str) -> Column[object]:
+    """One that a controller of the version before does not write yet."""
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'"))
+
+
 # Nothing refers to a Model by key: past rollouts keep its name after it is gone.
 models = Table(
     "models",
@@ -182,6 +187,10 @@ observations = Table(
     _table("attempts"),
     _table("latency"),
     _table("first_token"),
+    _added_table("costs"),
+    _added_table("stops"),
+    _added_table("groups"),
+    Column("keyed", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint(_one_of("variant", Variant), name="variant"),
     CheckConstraint("0 <= errors AND errors <= judged AND judged <= calls", name="sums"),
     Index("ix_observations_place", "rollout_id", "route_id", "bucket"),
@@ -203,6 +212,7 @@ scores = Table(
     Column("value", Float, nullable=False),
     _time("received_at"),
     Column("late_value", Float),
+    Column("grp", SmallInteger, comment="of the call's stickiness key; null without one"),
     CheckConstraint(_one_of("variant", Variant), name="variant"),
     CheckConstraint("value >= 0 AND value <= 1", name="value"),
     CheckConstraint("late_value >= 0 AND late_value <= 1", name="late_value"),
@@ -228,6 +238,7 @@ shims = Table(
     Column("snapshot_age", Float, nullable=False),
     Column("dropped", BigInteger, nullable=False),
     _time("last_seen"),
+    Column("refused", BigInteger, nullable=False, server_default=text("0")),
 )
 
 tokens = Table(

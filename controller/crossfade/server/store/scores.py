@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from crossfade.core.evidence import Summary
 from crossfade.core.split import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Score:
-    """`called_at` is in whole seconds since 1970; `sealed_at`, in the same, is when its bucket is sealed."""
+    """`called_at` is in whole seconds since 1970; `sealed_at`, in the same, is when its bucket is sealed.
+
+    `group` is that of the call's stickiness key, None if it had none.
+    """
 
     rollout: int
     route: int
@@ -27,6 +29,7 @@ class Score:
     variant: Variant
     value: float
     sealed_at: float
+    group: int | None = None
 
 
 _KEY = ("rollout", "route", "called_at", "call", "metric", "grader")
@@ -35,13 +38,13 @@ _KEY = ("rollout", "route", "called_at", "call", "metric", "grader")
 _UPSERT = text(
     """
     INSERT INTO scores
-        (rollout_id, route_id, called_at, call, metric, grader, step, variant, value, received_at)
-    SELECT rollout_id, route_id, called_at, call, metric, grader, step, variant, value, :now
+        (rollout_id, route_id, called_at, call, metric, grader, step, variant, value, grp, received_at)
+    SELECT rollout_id, route_id, called_at, call, metric, grader, step, variant, value, grp, :now
     FROM unnest(
         CAST(:rollout AS int[]), CAST(:route AS int[]), CAST(:called_at AS bigint[]), CAST(:call AS text[]),
         CAST(:metric AS text[]), CAST(:grader AS text[]), CAST(:step AS smallint[]), CAST(:variant AS text[]),
-        CAST(:value AS float8[])
-    ) AS new (rollout_id, route_id, called_at, call, metric, grader, step, variant, value)
+        CAST(:value AS float8[]), CAST(:group AS smallint[])
+    ) AS new (rollout_id, route_id, called_at, call, metric, grader, step, variant, value, grp)
     ON CONFLICT (rollout_id, route_id, called_at, call, metric, grader) DO UPDATE
     SET value = excluded.value, received_at = excluded.received_at, late_value = NULL
     """
@@ -63,68 +66,10 @@ def put(connection: Connection, scores: Iterable[Score], now: datetime) -> None:
     replaced = {score for score in late if _replace_late(connection, score)}
     new = [score for score in ordered if score not in replaced]
     if new:
-        columns = ("rollout", "route", "called_at", "call", "metric", "grader", "step", "variant", "value")
+        columns = ("rollout", "route", "called_at", "call", "metric", "grader", "step", "variant", "value", "group")
         values: dict[str, Any] = {name: [getattr(score, name) for score in new] for name in columns}
         values["variant"] = [str(score.variant) for score in new]
         connection.execute(_UPSERT, {**values, "now": now})
-
-
-_SUMS = text(
-    """
-    SELECT bucket, step, variant, count(*) AS n, sum(loss) AS s, sum(loss * loss) AS q
-    FROM (
-        SELECT called_at / :length * :length AS bucket, step, variant, avg(1 - value) AS loss
-        FROM scores
-        WHERE rollout_id = :rollout AND route_id = :route AND metric = :metric
-          AND called_at >= :after + :length AND called_at < :sealed + :length
-          AND received_at <= to_timestamp(called_at / :length * :length + :seal)
-        GROUP BY called_at, step, variant, call
-    ) AS calls
-    GROUP BY bucket, step, variant
-    ORDER BY bucket, step
-    """
-)
-
-
-def loss_sums(
-    connection: Connection,
-    *,
-    rollout: int,
-    route: int,
-    metric: str,
-    length: int,
-    after: int,
-    sealed: int,
-    seal: float,
-) -> Sequence[Row[Any]]:
-    """Losses (1 - score, averaged over a call's graders) by (bucket, step, variant): n, s, q.
-
-    Of the buckets of `length` seconds that start in (`after`, `sealed`]; `seal` as in `observations.error_sums`.
-    """
-    values = {"rollout": rollout, "route": route, "metric": metric, "length": length, "after": after}
-    return connection.execute(_SUMS, {**values, "sealed": sealed, "seal": seal}).all()
-
-
-_BLUE = text(
-    """
-    SELECT count(*) AS n, coalesce(sum(loss), 0) AS s, coalesce(sum(loss * loss), 0) AS q
-    FROM (
-        SELECT avg(1 - value) AS loss FROM scores
-        WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND metric = :metric AND variant = 'blue'
-          AND called_at >= :since AND called_at < :until AND received_at <= to_timestamp(:until)
-        GROUP BY rollout_id, called_at, call
-    ) AS calls
-    """
-)
-
-
-def blue_losses(
-    connection: Connection, *, rollouts: list[int], route: int, metric: str, since: float, until: float
-) -> Summary:
-    """Blue's losses by this metric in [`since`, `until`), as known at the end of it."""
-    values = {"rollouts": rollouts, "route": route, "metric": metric, "since": int(since), "until": int(until)}
-    row = connection.execute(_BLUE, values).one()
-    return Summary(row.n, row.s, row.q)
 
 
 def counted(connection: Connection, *, rollout: int, route: int) -> dict[Variant, int]:

@@ -32,8 +32,9 @@ def seen(connection: Connection, batch: Batch, now: datetime) -> None:
         "dropped": batch.dropped,
         "last_seen": now,
     }
-    query = insert(shims).values(id=batch.shim, **values)
-    connection.execute(query.on_conflict_do_update(index_elements=["id"], set_=values))
+    query = insert(shims).values(id=batch.shim, refused=batch.refused, **values)
+    beside = {"refused": shims.c.refused + batch.refused}
+    connection.execute(query.on_conflict_do_update(index_elements=["id"], set_=values | beside))
 
 
 def heard_since(connection: Connection, since: datetime) -> list[Row[Any]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from crossfade.core.callid import BadCallId, CallId, read
-from crossfade.core.observation import Batch, read_batch
-from crossfade.core.plan import SCORE_PREFIX
+from crossfade.core.metric import SCORE_NAME, SCORE_PREFIX
+from crossfade.core.observation import AHEAD, Batch, read_batch
 from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, Problem
 from crossfade.server.database import begin
@@ -20,8 +21,7 @@ from crossfade.server.store.scores import Score
 
 RETENTION = timedelta(days=30)
 MOST_SCORES = 5000
-AHEAD = 60
-"""Seconds that clocks may differ."""
+MOST_BUCKET_SECONDS = 3600
 _Result = TypeVar("_Result")
 
 
@@ -29,6 +29,8 @@ def record_batch(engine: Engine, body: object, *, now: datetime, retention: time
     """Appends one parsed batch (`core.observation.Batch`); False if (shim, sequence) was recorded before.
 
     Raises `Invalid` with every problem, such as `rows[3].rollout` for one nobody knows; then nothing is counted.
+    A bucket that lies ahead, within what clocks may differ, is set to the controller's own; rows further off are left
+    out, and their calls counted with the shim.
     """
     batch = read_batch(body, now=now.timestamp(), oldest=(now - retention).timestamp())
 
@@ -36,11 +38,16 @@ def record_batch(engine: Engine, body: object, *, now: datetime, retention: time
         if not shims.count_batch(connection, batch, now):
             return False
         _check_places(connection, batch)
-        observations.append(connection, batch.rows, now)
+        _, length = snapshots.state(connection)
+        current = int(now.timestamp()) // length * length
+        rows = [row if row.bucket <= current else replace(row, bucket=current) for row in batch.rows]
+        observations.append(connection, rows, now)
         shims.seen(connection, batch, now)
         return True
 
-    return _with_partitions(engine, record, [row.bucket for row in batch.rows])
+    # The controller's own bucket may have begun the day before.
+    times = [*(row.bucket for row in batch.rows), now.timestamp() - MOST_BUCKET_SECONDS]
+    return _with_partitions(engine, record, times)
 
 
 def record_scores(engine: Engine, body: object, *, now: datetime, secret: str, retention: timedelta = RETENTION) -> int:
@@ -64,9 +71,7 @@ def record_scores(engine: Engine, body: object, *, now: datetime, secret: str, r
     return _with_partitions(engine, record, [call.called_at for call, _, _, _ in sent if call])
 
 
-def _with_partitions(
-    engine: Engine, record: Callable[[Connection], _Result], times: list[float] | list[int]
-) -> _Result:
+def _with_partitions(engine: Engine, record: Callable[[Connection], _Result], times: Iterable[float]) -> _Result:
     """Runs `record` in a transaction; if a day lacks its partition, makes it and runs it once more."""
     try:
         with begin(engine) as connection:
@@ -117,7 +122,7 @@ def _read_score(
     text = reader.text("call_id", most=200)
     metric = reader.text(
         "metric",
-        pattern=r"[a-z][a-z0-9_]{0,62}",
+        pattern=SCORE_NAME,
         like=f"a name of a-z, 0-9 and _ such as accuracy, without {SCORE_PREFIX!r}",
     )
     value = reader.number("value", least=0, most=1)
@@ -169,6 +174,7 @@ def _placed(
                 step=call.step,
                 variant=call.variant,
                 value=value,
+                group=call.group,
                 sealed_at=called_at - called_at % bucket_seconds + bucket_seconds + _maturity(plan, metric),
             )
         )

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from crossfade.core.amount import dollars
+from crossfade.core.metric import DOLLARS, metric_of
 from crossfade.core.model import Model
 from crossfade.core.phase import Verb
 from crossfade.core.plan import Plan, read_plan
@@ -17,6 +19,7 @@ from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
+from crossfade.server.limits import fix_limits
 from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
 from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.declared import StoredRoute
@@ -44,24 +47,27 @@ def register_rollout(
 
     Raises `NotFound` for the route, `Invalid` with every problem of the body (`green`, `plan.steps[1].weight`,
     `models.NAME.targets[0]` for a target that does not exist), `Conflict` naming a live rollout that is there.
-    Bedrock is asked outside of any transaction.
+    Limits that the plan leaves out are fixed from blue's history. Bedrock is asked outside of any transaction.
     """
     reader = Reader(body)
     green = reader.text("green")
-    plan = read_plan(reader.section("plan"))
+    part = reader.section("plan")
+    plan = read_plan(part)
     start = reader.flag("start", True)
     reason = reader.text("reason", "", most=2000).strip()
     reader.close()
     with begin(engine) as connection:
         stored = _free_route(connection, route)
         models = declared.all_models(connection)
+        plan = fix_limits(connection, part, plan, stored.id, now)
     _check_green(reader, green, stored, models)
     reader.check()
+    before = stored.blue_since
     lookups = find_all(lookup, models[green])
     _refuse_missing(green, lookups)
     with begin(engine) as connection:
         stored = _free_route(connection, route, lock=True)
-        if green not in declared.hold_models(connection, [green]) or stored.route.blue == green:
+        if green not in declared.hold_models(connection, [green]) or stored.blue_since != before:
             raise Conflict(f"route {route!r} or the Model {green!r} was changed meanwhile: look again, then register")
         rollout = _save(connection, stored, green, plan, lookups, actor=actor, reason=reason, now=now)
         if start:
@@ -127,7 +133,7 @@ def _save(
 ) -> Rollout:
     route = stored.route
     unknown = [found for found in lookups if found.found is Found.UNKNOWN]
-    sentence = f"Registered by {actor}: {green} for {route.blue} on {route.name}."
+    sentence = f"Registered by {actor}: {green} for {route.blue} on {route.name}.{_limits(plan)}"
     if unknown:
         places = ", ".join(f"{found.model_id} in {found.region}" for found in unknown)
         sentence += f" Could not look up {places}: {unknown[0].detail}."
@@ -157,6 +163,15 @@ def _save(
         plan_hash=rollouts.plan_hash(plan),
     )
     return rollout
+
+
+def _limits(plan: Plan) -> str:
+    held = [
+        f"{check.said} up to {dollars(check.limit)}" if metric_of(check.metric).limit_unit == DOLLARS else check.said
+        for check in plan.checks
+        if check.limit is not None
+    ]
+    return f" Counted: {', '.join(held)}." if held else ""
 
 
 def _start(connection: Connection, rollout: Rollout, *, actor: str, reason: str, now: datetime) -> Rollout:

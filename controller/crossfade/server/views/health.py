@@ -20,7 +20,11 @@ REMEMBERED = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShimView:
-    """A service process as last heard of. `dropped` counts observations it had to drop."""
+    """A service process as last heard of.
+
+    `dropped` counts calls whose observations it had to drop, `refused` those that came in rows of another time: older
+    than what is kept, or more than a minute ahead.
+    """
 
     id: str
     service: str
@@ -28,6 +32,7 @@ class ShimView:
     snapshot_version: int
     snapshot_age: float
     dropped: int
+    refused: int
     last_seen: datetime
 
 
@@ -83,6 +88,7 @@ def health(engine: Engine, *, now: datetime) -> Health:
                 snapshot_version=row.snapshot_version,
                 snapshot_age=row.snapshot_age,
                 dropped=row.dropped,
+                refused=row.refused,
                 last_seen=row.last_seen,
             )
             for row in heard

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crossfade.core.observation import quantile
+from crossfade.core.histogram import quantile
 from crossfade.core.phase import LIVE, PERSONS_VERBS, Phase
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.rollout import Rollout

@@ -1,0 +1,203 @@
+"""Losses: any check's metric as sums of losses, read from what is stored. Reads only.
+
+Every read of buckets takes a `Span` and gives rows (bucket, step, variant, n, s, q) in the order of bucket and step:
+calls, the sum of their losses, the sum of the squared losses. What was received after a bucket's seal does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from crossfade.core.evidence import Summary
+from crossfade.core.metric import metric_of
+from crossfade.core.plan import Check
+from crossfade.server.store import declared, rollouts
+
+HISTORY = timedelta(days=1)
+"""How far back before a rollout blue's own losses are read. They start the base rate and fix the limits, and are never
+evidence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Where a blue's history lies: calls of the route since `since` and before `until` (whole seconds since 1970),
+    under any of the rollouts, as known at `until`."""
+
+    rollouts: list[int]
+    route: int
+    since: int
+    until: int
+
+
+def past(connection: Connection, route_id: int, until: datetime) -> Past:
+    """The last day before `until`, of this blue only: what the Model before it did says nothing of it."""
+    since = max(until - HISTORY, declared.route_by_id(connection, route_id).blue_since)
+    return Past(
+        rollouts=rollouts.ids_since(connection, route_id, since),
+        route=route_id,
+        since=int(since.timestamp()),
+        until=int(until.timestamp()),
+    )
+
+
+def losses(
+    connection: Connection,
+    check: Check,
+    *,
+    rollout: int,
+    route: int,
+    after: int,
+    sealed: int,
+    seal: float,
+    length: int,
+) -> Sequence[Row[Any]]:
+    """(bucket, step, variant, n, s, q) of the buckets of `length` seconds that start in (`after`, `sealed`].
+
+    `seal` is how many seconds after its start a bucket is sealed. Raises `ValueError` for a check without the limit
+    it needs.
+    """
+    place = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    metric = metric_of(check.metric)
+    if check.is_score:
+        values = place | {"metric": check.score_name, "length": length}
+        return connection.execute(_SCORES, values).all()
+    if metric.table is None:
+        return connection.execute(_ERRORS, place).all()
+    by_key = metric.losses(check.limit)
+    values = place | {"keys": list(by_key), "losses": list(by_key.values())}
+    return connection.execute(_COUNTED[metric.table], values).all()
+
+
+def history(connection: Connection, check: Check, past: Past) -> Summary:
+    """Blue's losses by the check's metric. Raises `ValueError` as `losses` does."""
+    metric = metric_of(check.metric)
+    if check.is_score:
+        row = connection.execute(_BLUE_SCORES, asdict(past) | {"metric": check.score_name}).one()
+        return Summary(row.n, row.s, row.q)
+    if metric.table is None:
+        row = connection.execute(_BLUE_ERRORS, asdict(past)).one()
+        return Summary(row.n, float(row.s), float(row.s))
+    by_key = metric.losses(check.limit)
+    counts = blue_counts(connection, metric.table, past)
+    summary = Summary()
+    for key, n in counts.items():
+        summary += Summary(n, n * by_key[key], n * by_key[key] ** 2)
+    return summary
+
+
+def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, int]:
+    """Blue's calls by the keys of one of the tables of counts, such as `latency`."""
+    return {row.key: row.n for row in connection.execute(_BLUE_COUNTED[table], asdict(past))}
+
+
+def group_sums(
+    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
+) -> Sequence[Row[Any]]:
+    """(bucket, step, variant, grp, n, s): judged keyed calls and their errors by the group of the key, as `losses`."""
+    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    return connection.execute(_GROUPS, values).all()
+
+
+_SEALED = """
+    WHERE rollout_id = :rollout AND route_id = :route
+      AND bucket > :after AND bucket <= :sealed
+      AND received_at <= to_timestamp(bucket + :seal)
+"""
+_BEFORE = """
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
+      AND bucket >= :since AND bucket < :until AND received_at <= to_timestamp(:until)
+"""
+_TABLES = ("latency", "first_token", "costs", "stops")
+
+_ERRORS = text(
+    f"""
+    SELECT bucket, step, variant,
+           sum(judged)::bigint AS n, sum(errors)::bigint AS s, sum(errors)::bigint AS q
+    FROM observations {_SEALED}
+    GROUP BY bucket, step, variant
+    HAVING sum(judged) > 0
+    ORDER BY bucket, step
+    """  # noqa: S608
+)
+_BLUE_ERRORS = text(
+    f"""
+    SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
+    FROM observations {_BEFORE}
+    """  # noqa: S608
+)
+
+# Whole counts first, then the losses in the order of their keys: the same rows always give the very same sums.
+_COUNTED = {
+    table: text(
+        f"""
+        SELECT bucket, step, variant, sum(n)::bigint AS n,
+               sum(n::float8 * loss ORDER BY key COLLATE "C") AS s,
+               sum(n::float8 * loss * loss ORDER BY key COLLATE "C") AS q
+        FROM (
+            SELECT bucket, step, variant, key, sum(value::bigint) AS n
+            FROM observations, jsonb_each_text({table}) {_SEALED}
+            GROUP BY bucket, step, variant, key
+        ) AS counts
+        JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
+        GROUP BY bucket, step, variant
+        HAVING sum(n) > 0
+        ORDER BY bucket, step
+        """  # noqa: S608
+    )
+    for table in _TABLES
+}
+_BLUE_COUNTED = {
+    table: text(
+        f"""
+        SELECT key, sum(value::bigint)::bigint AS n
+        FROM observations, jsonb_each_text({table}) {_BEFORE}
+        GROUP BY key
+        ORDER BY key
+        """  # noqa: S608
+    )
+    for table in _TABLES
+}
+
+# A loss is 1 - score, averaged over a call's graders.
+_SCORES = text(
+    """
+    SELECT bucket, step, variant, count(*) AS n, sum(loss) AS s, sum(loss * loss) AS q
+    FROM (
+        SELECT called_at / :length * :length AS bucket, step, variant, avg(1 - value) AS loss
+        FROM scores
+        WHERE rollout_id = :rollout AND route_id = :route AND metric = :metric
+          AND called_at >= :after + :length AND called_at < :sealed + :length
+          AND received_at <= to_timestamp(called_at / :length * :length + :seal)
+        GROUP BY called_at, step, variant, call
+    ) AS calls
+    GROUP BY bucket, step, variant
+    ORDER BY bucket, step
+    """
+)
+_BLUE_SCORES = text(
+    """
+    SELECT count(*) AS n, coalesce(sum(loss), 0) AS s, coalesce(sum(loss * loss), 0) AS q
+    FROM (
+        SELECT avg(1 - value) AS loss FROM scores
+        WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND metric = :metric AND variant = 'blue'
+          AND called_at >= :since AND called_at < :until AND received_at <= to_timestamp(:until)
+        GROUP BY rollout_id, called_at, call
+    ) AS calls
+    """
+)
+
+_GROUPS = text(
+    f"""
+    SELECT bucket, step, variant, key::smallint AS grp,
+           sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s
+    FROM observations, jsonb_each(groups) {_SEALED}
+    GROUP BY bucket, step, variant, key
+    HAVING sum((value ->> 0)::bigint) > 0
+    ORDER BY bucket, step, variant, key::smallint
+    """  # noqa: S608
+)
