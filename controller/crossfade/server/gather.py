@@ -15,38 +15,51 @@ from sqlalchemy import Connection, Row
 from crossfade.core.decision import Conditions
 from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
 from crossfade.core.outcome import Outcome
-from crossfade.core.plan import Check
+from crossfade.core.plan import Check, Plan
+from crossfade.core.sealing import last_sealed
 from crossfade.core.split import Variant
-from crossfade.server.store import declared, observations, rollouts, scores, snapshots
+from crossfade.server.store import declared, journal, observations, rollouts, scores, snapshots
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
 HISTORY = timedelta(days=1)
 """How far back before the rollout blue's own rate is read; it starts the base rate and is never evidence."""
-SETTLED = 2.0
-"""Seconds after a seal until it is read: what was stamped before it may be committed a moment later."""
 THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
 
 
 def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
     """One Series for each check of the plan, in its order, and what decide must know besides."""
+    return evidence(connection, stored, stored.rollout.plan, now), _conditions(connection, stored, now)
+
+
+def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> tuple[Series, ...]:
+    """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
     before = _before(connection, stored)
-    series = tuple(_series(connection, stored, check, before, length, now) for check in stored.rollout.plan.checks)
-    return series, _conditions(connection, stored, now)
+    return tuple(_series(connection, stored, check, before, length, now) for check in plan.checks)
 
 
 def _before(connection: Connection, stored: Stored) -> dict[str, Any]:
     """Where blue's history lies. Of this blue only: what the Model before it did says nothing of it."""
     started = _started(stored)
-    since = max(started - HISTORY, declared.route_by_id(connection, stored.route_id).blue_since)
+    since = history_since(connection, stored)
     return {
         "rollouts": rollouts.ids_since(connection, stored.route_id, since),
         "route": stored.route_id,
         "since": since.timestamp(),
         "until": started.timestamp(),
     }
+
+
+def history_since(connection: Connection, stored: Stored) -> datetime:
+    """When blue's history before the rollout begins: the day before, or when this blue began to serve."""
+    started = _started(stored)
+    route = declared.route_by_id(connection, stored.route_id)
+    since = route.blue_since
+    if since > started:  # it has been replaced since
+        since = journal.blue_changed(connection, stored.route_id, route.route.name, by=started) or started
+    return max(started - HISTORY, since)
 
 
 def _started(stored: Stored) -> datetime:
@@ -59,7 +72,7 @@ def _series(
     seal = length + check.maturity
     place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
     place["after"] = int(_started(stored).timestamp()) // length * length - length
-    place["sealed"] = int(now.timestamp() - seal - SETTLED) // length * length
+    place["sealed"] = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
     if check.is_score:
         metric = check.score_name
         sums = scores.loss_sums(connection, **place, metric=metric, length=length, seal=seal)

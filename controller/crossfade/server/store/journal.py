@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, text
 
 from crossfade.core.phase import Verb
 from crossfade.core.rollout import Rollout
@@ -55,6 +55,25 @@ def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
         journal.c.rollout_id == rollout_id, journal.c.act == Verb.ADVANCE, journal.c.step.is_not(None)
     )
     return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
+
+
+_BLUE_CHANGED = text(
+    """
+    SELECT max(journal.at) FROM journal LEFT JOIN rollouts ON rollouts.id = journal.rollout_id
+    WHERE journal.at <= :by AND (
+        rollouts.route_id = :route AND journal.act IN ('promote', 'undo')
+        OR journal.subject = 'route ' || :name AND (journal.act = 'create' OR journal.numbers ? 'blue')
+    )
+    """
+)
+
+
+def blue_changed(connection: Connection, route_id: int, name: str, *, by: datetime) -> datetime | None:
+    """When the route's blue last changed up to then: by a declaration, a promotion, or the undoing of one."""
+    found: datetime | None = connection.execute(
+        _BLUE_CHANGED, {"route": route_id, "name": name, "by": by}
+    ).scalar_one_or_none()
+    return found
 
 
 def listed(connection: Connection, *, rollout_id: int | None, after: int, most: int) -> list[Row[Any]]:
