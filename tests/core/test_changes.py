@@ -42,7 +42,11 @@ def test_problems_are_named_by_the_place_they_were_written_at() -> None:
     with pytest.raises(Invalid) as error:
         changed_plan(
             PLAN,
-            {"checks": [{"metric": "score.accuracy", "margin": -1}, {"metric": "tone", "margin": 1}], "alfa": 1, "steps": 3},
+            {
+                "checks": [{"metric": "score.accuracy", "margin": -1}, {"metric": "tone", "margin": 1}],
+                "alfa": 1,
+                "steps": 3,
+            },
         )
     assert {problem.path for problem in error.value.problems} == {
         "plan.checks[0].margin",

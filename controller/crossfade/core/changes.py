@@ -40,7 +40,8 @@ def _steps(old: list[dict[str, Any]], new: Any) -> Any:
     if not isinstance(new, list):
         return new
     return [
-        old[min(place, len(old) - 1)] | step if isinstance(step, Mapping) else step for place, step in enumerate(new)
+        old[min(place, len(old) - 1)] | dict(step) if isinstance(step, Mapping) else step
+        for place, step in enumerate(new)
     ]
 
 
@@ -55,7 +56,7 @@ def _checks(old: list[dict[str, Any]], new: Any) -> tuple[Any, list[int | None]]
         metric = check.get("metric") if isinstance(check, Mapping) else None
         if metric in metrics and places[metrics.index(metric)] is None:
             at = metrics.index(metric)
-            merged[at], places[at] = merged[at] | check, place
+            merged[at], places[at] = merged[at] | dict(check), place
         else:
             merged.append(check)
             places.append(place)

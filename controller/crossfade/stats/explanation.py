@@ -1,4 +1,4 @@
-"""Explanation: the arithmetic of one judgement, bucket by bucket. Every number is the judge's own, none is made here."""
+"""Explanation: the arithmetic of one judgement, bucket by bucket. Every number is the judge's own."""
 
 from __future__ import annotations
 

@@ -148,8 +148,8 @@ class State:
 class Worked:
     """B buckets judged by the same formulas, and what each came to on the way from `before` to `after`.
 
-    `a`, `variance` and `phi`, (B,) + S, are as known before each bucket, `soon` as known after it; `log_e_worse` is before
-    cap and phi, `log_e_gate` after all division and 0 in buckets of other steps.
+    `a`, `variance` and `phi`, (B,) + S, are as known before each bucket, `soon` as known after it; `log_e_worse` is
+    before cap and phi, `log_e_gate` after all division and 0 in buckets of other steps.
     """
 
     before: State

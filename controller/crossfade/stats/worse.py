@@ -109,8 +109,8 @@ class Worse:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Along:
     """The process after each of B buckets: `tempered` (log e-values capped and divided by phi) and `log_mass` are
-    (B,) + S + (5,), the others (B,) + S and as in `Worse`; `log_waiting` is the log of the weight of the starts to come,
-    `used` the mean phi used so far, `log_e` what of `log_mixture` counted then.
+    (B,) + S + (5,), the others (B,) + S and as in `Worse`; `log_waiting` is the log of the weight of the starts to
+    come, `used` the mean phi used so far, `log_e` what of `log_mixture` counted then.
     """
 
     tempered: Floats
