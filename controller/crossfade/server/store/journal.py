@@ -82,3 +82,8 @@ def listed(connection: Connection, *, rollout_id: int | None, after: int, most: 
     if rollout_id is not None:
         query = query.where(journal.c.rollout_id == rollout_id)
     return list(connection.execute(query))
+
+
+def of_rollout(connection: Connection, rollout_id: int) -> list[Row[Any]]:
+    """All of one rollout, in the order it happened."""
+    return list(connection.execute(select(journal).where(journal.c.rollout_id == rollout_id).order_by(journal.c.id)))
