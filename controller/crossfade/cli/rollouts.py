@@ -13,8 +13,8 @@ from rich.text import Text
 from crossfade.cli import render
 from crossfade.cli.client import Client, Refused, segment
 from crossfade.cli.codes import Code
-from crossfade.cli.document import read_document
 from crossfade.cli.options import Output, on_controller
+from crossfade.cli.plan import margins, plan_options, read_file, set_limits, with_options
 from crossfade.errors import Unavailable
 
 _LIVE = ("pending", "progressing", "paused")
@@ -24,9 +24,7 @@ _SERVING = ("promoted", "superseded")
 @click.command()
 @click.argument("route")
 @click.option("--green", metavar="MODEL", help="The candidate, a declared Model.")
-@click.option("-f", "--file", help="The plan in TOML or JSON; `green` and `reason` may stand in it too.")
-@click.option("--steps", metavar="W,W,...", help="Green's weights in percent, such as 1,5,25,50.")
-@click.option("--bake", type=float, metavar="SECONDS", help="The shortest stay at each of --steps.")
+@plan_options
 @click.option(
     "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, latency=1; margins in points."
 )
@@ -49,6 +47,8 @@ def register(
     file: str | None,
     steps: str | None,
     bake: float | None,
+    alpha: float | None,
+    beta: float | None,
     checks: tuple[str, ...],
     limits: tuple[str, ...],
     maturity: float | None,
@@ -56,54 +56,18 @@ def register(
     pending: bool,
 ) -> None:
     """Register a candidate for ROUTE and start its rollout."""
-    plan = read_document(file) if file else {}
-    green = green or plan.pop("green", None)
-    reason = reason or plan.pop("reason", "")
-    plan.pop("green", None)
-    plan.pop("reason", None)
+    plan, beside = read_file(file)
+    green = green or beside.get("green")
     if not green:
         raise click.UsageError("no candidate: give --green MODEL, or `green` in the file")
-    if steps is not None:
-        plan["steps"] = [{"weight": w} | ({} if bake is None else {"bake": bake}) for w in _numbers(steps)]
-    elif bake is not None:
-        raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
+    plan = with_options(plan, steps=steps, bake=bake, alpha=alpha, beta=beta)
     if checks:
-        plan["checks"] = [_check(text, maturity) for text in checks]
-    if limits:
-        _set_limits(plan, dict(_assignment(text, "--limit", "METRIC=VALUE such as latency=1.8") for text in limits))
-    body = {"green": green, "plan": plan, "start": not pending, "reason": reason}
+        waits = {} if maturity is None else {"maturity": maturity}
+        plan["checks"] = [check | waits for check in margins(checks, "--check")]
+    set_limits(plan, limits)
+    body = {"green": green, "plan": plan, "start": not pending, "reason": reason or beside.get("reason", "")}
     made = client.post(f"/v1/routes/{segment(route)}/rollouts", body)
     output.show(made, lambda: render.registered(made))
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 1,5,25,50", param_hint="--steps") from None
-
-
-def _check(text: str, maturity: float | None) -> dict[str, Any]:
-    metric, margin = _assignment(text, "--check", "METRIC=MARGIN such as score.accuracy=1")
-    check = {"metric": metric, "margin": margin}
-    return check if maturity is None else check | {"maturity": maturity}
-
-
-def _set_limits(plan: dict[str, Any], limits: dict[str, float]) -> None:
-    checks = plan.get("checks")
-    by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
-    for metric, limit in limits.items():
-        if metric not in by_metric:
-            raise click.UsageError(f"--limit {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
-        by_metric[metric]["limit"] = limit
-
-
-def _assignment(text: str, option: str, like: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
 
 
 @click.command("list")
@@ -124,7 +88,7 @@ def list_rollouts(client: Client, output: Output, route: str | None, phase: str 
 @on_controller
 def status(client: Client, output: Output, rollout: str, watch: bool, every: float, exit_code: bool) -> int:
     """Where a rollout stands: route, variants, steps, checks. ROUTE means its latest rollout."""
-    number = _find(client, rollout)
+    number = find_rollout(client, rollout)
     seen = _watch(client, output, number, every) if watch else client.get(f"/v1/rollouts/{number}")
     if not watch:
         output.show(seen, lambda: render.status(seen))
@@ -165,7 +129,7 @@ def _watch(client: Client, output: Output, number: int, every: float) -> dict[st
 @on_controller
 def journal(client: Client, output: Output, rollout: str, csv: bool) -> None:
     """Every decision on a rollout and every act of a person, with reasons."""
-    number = _find(client, rollout)
+    number = find_rollout(client, rollout)
     if csv:
         click.echo(client.get(f"/v1/rollouts/{number}/journal", format="csv"), nl=False)
         return
@@ -180,7 +144,7 @@ def _verb(name: str, summary: str) -> click.Command:
     @click.option("--version", type=int, help="Refuse if the rollout has changed since this version.")
     @on_controller
     def command(client: Client, output: Output, rollout: str, reason: str, version: int | None) -> None:
-        number = _find(client, rollout)
+        number = find_rollout(client, rollout)
         body = {"reason": reason} | ({} if version is None else {"version": version})
         moved = client.post(f"/v1/rollouts/{number}/{name}", body)
         output.show(moved, lambda: render.line(moved))
@@ -188,7 +152,7 @@ def _verb(name: str, summary: str) -> click.Command:
     return command
 
 
-def _find(client: Client, text: str) -> int:
+def find_rollout(client: Client, text: str) -> int:
     """The number of a rollout, given as such or as its route, whose latest it then is."""
     if text.isdecimal():
         return int(text)

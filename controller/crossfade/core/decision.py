@@ -132,6 +132,17 @@ def apply(decision: Decision) -> Rollout:
     return decision.rollout.moved(verb, decision.at) if verb else decision.rollout
 
 
+def is_news(decision: Decision, act: str | None, reason: str | None) -> bool:
+    """Whether the journal gets it: whatever is done, and the first of holds for the same reason.
+
+    `act` and `reason` are of the last decision, None after a person's act. A paused rollout keeps the one that it was
+    paused for.
+    """
+    if decision.act is not Act.HOLD:
+        return True
+    return decision.rollout.phase is not Phase.PAUSED and (decision.act, decision.reason) != (act, reason)
+
+
 def _breach(judgement: Judgement, breach: Breach, accepted: tuple[str, ...] = ()) -> Verdict | None:
     """The failed check that does `breach`, the one with the most evidence if several do."""
     failed = [

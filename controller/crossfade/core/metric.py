@@ -15,6 +15,7 @@ from crossfade.core.amount import seconds
 from crossfade.core.histogram import MOST_BINS, bin_dollars, duration_bin
 from crossfade.core.stop import Stop
 
+ERROR_RATE = "error_rate"
 SCORE_PREFIX = "score."
 SECONDS, DOLLARS = "seconds", "US dollars"
 _POINTS_OF_CALLS = "percentage points of calls"
@@ -62,7 +63,7 @@ class Metric:
 _FIXED = {
     metric.name: metric
     for metric in (
-        Metric(name="error_rate", words="error rate"),
+        Metric(name=ERROR_RATE, words="error rate"),
         Metric(
             name="latency",
             words="slow calls",

@@ -40,6 +40,11 @@ class Rollout:
         return self.phase in LIVE
 
     @property
+    def began(self) -> datetime:
+        """Its start, or its registration while it has none: blue's history ends there."""
+        return self.started_at or self.created_at
+
+    @property
     def weight(self) -> float:
         """Green's share in percent: the step's while running or paused, 100 once promoted, otherwise 0."""
         match self.phase:

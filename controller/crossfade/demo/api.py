@@ -43,6 +43,13 @@ class Api:
         entries: list[dict[str, Any]] = self._ask("GET", f"/v1/rollouts/{number}/journal")["journal"]
         return entries
 
+    def replay(self, number: int) -> dict[str, Any]:
+        """The rollout under its own plan once more."""
+        return self._ask("POST", f"/v1/rollouts/{number}/replay", {})
+
+    def explanation(self, number: int, decision: int) -> dict[str, Any]:
+        return self._ask("GET", f"/v1/rollouts/{number}/decisions/{decision}/explanation?buckets=1")
+
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
             reply = self._pool.request(

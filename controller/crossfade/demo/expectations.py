@@ -32,6 +32,7 @@ def _always(scenario: Scenario, facts: Facts) -> Iterator[str]:
         yield f"an exception reached a service {count} times: {text}"
     if scenario.most_green_calls is not None and facts.green_calls > scenario.most_green_calls:
         yield f"{facts.green_calls:,} calls were spent on green, more than {scenario.most_green_calls:,}"
+    yield from _past(facts)
     from crossfade.demo.report import observed_weights
 
     for seen in observed_weights(facts.totals, facts.rollout["plan"]["steps"]):
@@ -40,6 +41,18 @@ def _always(scenario: Scenario, facts: Facts) -> Iterator[str]:
                 f"step {seen['step']} sent {seen['observed']:g} % of {seen['calls']:,} calls to green instead of"
                 f" {seen['weight']:g} % (p = {seen['p']:.1g})"
             )
+
+
+def _past(facts: Facts) -> Iterator[str]:
+    """Replayed under its own plan the rollout decides what was decided, and every decision is explained."""
+    for differs in facts.replay["differs"][:3]:
+        yield f"the replay is not the journal: {differs}"
+    for entry, again in zip(facts.decisions, facts.replay["decisions"], strict=False):
+        if (entry["at"], entry["sentence"]) != (again["at"], again["sentence"]):
+            yield f"the replay decides at {again['at']}: {again['sentence']} (recorded: {entry['sentence']})"
+    for told in facts.explanations:
+        for differs in told["differs"][:3]:
+            yield f"the explanation of decision {told['decision']} is not what was recorded: {differs}"
 
 
 def _better(scenario: Scenario, facts: Facts) -> Iterator[str]:

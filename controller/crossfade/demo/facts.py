@@ -11,9 +11,15 @@ from crossfade.demo.counted import Counted
 from crossfade.server.views.totals import Total
 
 
+def decisions(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What the controller decided by itself, oldest first; `journal` is newest first."""
+    return [entry for entry in reversed(journal) if entry["actor_kind"] == "controller"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`rollout` and `journal` (newest first) are the API's documents; `attempts` the sandbox's own log.
+    """`rollout` and `journal` (newest first) are the API's documents, and so are `replay`, the rollout under its own
+    plan once more, and `explanations`, of each decision; `attempts` the sandbox's own log.
 
     `stages` are the times, in seconds since 1970, at which each stage began; `ended_at` when the services were told
     to stop. `route_blue` is the Model that serves the route in the end.
@@ -23,6 +29,8 @@ class Facts:
     seconds: float
     rollout: Mapping[str, Any]
     journal: Sequence[Mapping[str, Any]]
+    replay: Mapping[str, Any]
+    explanations: Sequence[Mapping[str, Any]]
     route_blue: str
     counted: Sequence[Counted]
     totals: Sequence[Total]
@@ -76,7 +84,7 @@ class Facts:
     @property
     def decisions(self) -> list[Mapping[str, Any]]:
         """What the controller decided by itself, oldest first."""
-        return [entry for entry in reversed(self.journal) if entry["actor_kind"] == "controller"]
+        return decisions(self.journal)
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Attempts by region and outcome."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossfade.demo.api import Api
 from crossfade.demo.cast import declarations, model_id
-from crossfade.demo.facts import Facts
+from crossfade.demo.facts import Facts, decisions
 from crossfade.demo.scenarios import (
     AFTER_SECONDS,
     CALLS_PER_SECOND,
@@ -52,11 +52,15 @@ class Run:
             totals = self._totals_once_complete(
                 sum(service.calls for service in counted), sum(service.scores for service in counted)
             )
+            # First the journal: what is decided after it was read may be more than it has.
+            journal = api.journal(number)
             return Facts(
                 seed=self._seed,
                 seconds=time.monotonic() - began,
                 rollout=api.rollout(number),
-                journal=api.journal(number),
+                journal=journal,
+                replay=api.replay(number),
+                explanations=[api.explanation(number, entry["id"]) for entry in decisions(journal)],
                 route_blue=api.route(route)["blue"],
                 counted=counted,
                 totals=totals,

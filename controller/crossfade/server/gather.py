@@ -15,29 +15,28 @@ from sqlalchemy import Connection, Row
 from crossfade.core.decision import Conditions
 from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
 from crossfade.core.outcome import Outcome
-from crossfade.core.plan import Check
+from crossfade.core.plan import Check, Plan
+from crossfade.core.sealing import last_sealed
 from crossfade.core.split import Variant
 from crossfade.server.store import observations, snapshots
 from crossfade.server.store.losses import Past, history, losses, past
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
-SETTLED = 2.0
-"""Seconds after a seal until it is read: what was stamped before it may be committed a moment later."""
 THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
 
 
 def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
     """One Series for each check of the plan, in its order, and what decide must know besides."""
+    return evidence(connection, stored, stored.rollout.plan, now), _conditions(connection, stored, now)
+
+
+def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> tuple[Series, ...]:
+    """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
-    before = past(connection, stored.route_id, _started(stored))
-    series = tuple(_series(connection, stored, check, before, length, now) for check in stored.rollout.plan.checks)
-    return series, _conditions(connection, stored, now)
-
-
-def _started(stored: Stored) -> datetime:
-    return stored.rollout.started_at or stored.rollout.created_at
+    before = past(connection, stored.route_id, stored.rollout.began)
+    return tuple(_series(connection, stored, check, before, length, now) for check in plan.checks)
 
 
 def _series(connection: Connection, stored: Stored, check: Check, before: Past, length: int, now: datetime) -> Series:
@@ -47,8 +46,8 @@ def _series(connection: Connection, stored: Stored, check: Check, before: Past, 
         check,
         rollout=stored.rollout.id,
         route=stored.route_id,
-        after=int(_started(stored).timestamp()) // length * length - length,
-        sealed=int(now.timestamp() - seal - SETTLED) // length * length,
+        after=int(stored.rollout.began.timestamp()) // length * length - length,
+        sealed=last_sealed(now.timestamp(), length=length, maturity=check.maturity),
         seal=seal,
         length=length,
     )

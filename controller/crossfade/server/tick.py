@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from crossfade.core.decision import Act, Decision, apply, decide
+from crossfade.core.decision import Act, Decision, apply, decide, is_news
 from crossfade.core.phase import Phase
 from crossfade.core.sentence import sentence
 from crossfade.errors import Unavailable
@@ -64,7 +64,7 @@ def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision
     beside = {**said, "worst": str(judgement.worst), "evaluated_at": now}
     save_move(connection, stored, after, actor=ACTOR, kind=journal.CONTROLLER, now=now, **beside)
     _note(connection, decision, text, figures, now)
-    if decision.act is not Act.HOLD or (said["act"], said["reason"]) != (stored.act, stored.reason):
+    if is_news(decision, stored.act, stored.reason):
         journal.append(
             connection,
             at=now,

@@ -14,7 +14,7 @@ import numpy as np
 from crossfade.core.evidence import Bucket, Summary
 from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
-from crossfade.stats.state import State, start_state
+from crossfade.stats.state import State, Worked, start_state
 
 FORMAT = 1
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
@@ -29,10 +29,14 @@ class Carried:
 
     def after(self, buckets: Sequence[Bucket]) -> Carried:
         """With more sealed buckets, in time order."""
-        if not buckets:
-            return self
+        return self.worked(buckets)[1] if buckets else self
+
+    def worked(self, buckets: Sequence[Bucket]) -> tuple[list[Bucket], Carried, list[Worked]]:
+        """(those judged, after them, all that was computed on the way)."""
         judged, pending = merge(self.pending, buckets)
-        return Carried(state=self.state.counted(to_columns(buckets)).after(to_columns(judged)), pending=pending)
+        state = self.state.counted(to_columns(buckets)) if buckets else self.state
+        parts = list(state.worked(to_columns(judged)))
+        return judged, Carried(state=parts[-1].after if parts else state, pending=pending), parts
 
     def at(self, step: int, gate_margin: float) -> Carried:
         """At this step, with the margin its gate asks for."""

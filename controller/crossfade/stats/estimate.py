@@ -23,10 +23,14 @@ class Stratified:
     sums: Floats
 
     def after(self, columns: Columns) -> Stratified:
+        return Stratified(sums=running(self.sums, self.added(columns))[-1])
+
+    @staticmethod
+    def added(columns: Columns) -> Floats:
+        """What each bucket adds: (B,) + S + (4,)."""
         w = columns.n_g * columns.n_b / (columns.n_g + columns.n_b)
         gap = columns.s_g / columns.n_g - columns.s_b / columns.n_b
-        added = np.stack((w, w * gap, w * w / columns.n_g, w * w / columns.n_b), axis=-1)
-        return Stratified(sums=running(self.sums, added)[-1])
+        return np.stack((w, w * gap, w * w / columns.n_g, w * w / columns.n_b), axis=-1)
 
 
 def start_stratified(runs: tuple[int, ...] = ()) -> Stratified:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossfade.stats.balanced import (
+    Bets,
     binary_bets,
     bounded_bets,
     log_e_bounded,
@@ -47,10 +48,14 @@ def log_e_gate(columns: Columns, a: Floats, variance: Floats, phi: Floats, d: Fl
 
     `a`, `variance` and `phi`: (B,) + S, as known before each bucket; d: S. Returns (B,) + S + (3,).
     """
-    c = gate_alternatives(a, d)
     tempering = (phi * small_bucket(columns.n_g, columns.n_b))[..., None]
+    return _log_e(gate_bets(columns, a, variance, d, binary), columns, binary) / tempering
+
+
+def gate_bets(columns: Columns, a: Floats, variance: Floats, d: Floats | float, binary: bool) -> Bets:
+    """The bets that `log_e_gate` makes, with as many axes as it returns."""
     null = np.asarray(d, dtype=np.float64)[..., None]
-    return log_e_balanced(columns, a[..., None], variance[..., None], c, null, -1, binary) / tempering
+    return _bets(columns, a[..., None], variance[..., None], gate_alternatives(a, d), null, -1, binary)
 
 
 def log_e_balanced(
@@ -61,9 +66,20 @@ def log_e_balanced(
     c: (B,) + S and then one axis (alternatives) or two (a grid of d, alternatives); `a` and `variance` have as many
     axes, the last ones of length 1.
     """
+    return _log_e(_bets(columns, a, variance, c, d, side, binary), columns, binary)
+
+
+def _bets(columns: Columns, a: Floats, variance: Floats, c: Floats, d: Floats, side: int, binary: bool) -> Bets:
     axes = c.ndim - columns.n_g.ndim
-    n_g, n_b, s_g, s_b = (widened(k, axes) for k in (columns.n_g, columns.n_b, columns.s_g, columns.s_b))
+    n_g, n_b = widened(columns.n_g, axes), widened(columns.n_b, axes)
     if binary:
-        bets = binary_bets(a, c, d, n_g, n_b, side)
-        return log_e_chord(bets, n_g, s_g, n_b, s_b)
-    return log_e_bounded(bounded_bets(a, variance, c, d, n_g, n_b, side), columns)
+        return binary_bets(a, c, d, n_g, n_b, side)
+    return bounded_bets(a, variance, c, d, n_g, n_b, side)
+
+
+def _log_e(bets: Bets, columns: Columns, binary: bool) -> Floats:
+    if not binary:
+        return log_e_bounded(bets, columns)
+    axes = bets.lambda_g.ndim - columns.n_g.ndim
+    n_g, n_b, s_g, s_b = (widened(k, axes) for k in (columns.n_g, columns.n_b, columns.s_g, columns.s_b))
+    return log_e_chord(bets, n_g, s_g, n_b, s_b)

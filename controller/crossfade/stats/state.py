@@ -6,6 +6,7 @@ of many side by side (S = (R,)), whose buckets must all be binary, or all not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +19,9 @@ from crossfade.stats.degraded import recent_after
 from crossfade.stats.estimate import Stratified, start_stratified
 from crossfade.stats.gate import Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
+from crossfade.stats.mixture import GATE_WEIGHTS
 from crossfade.stats.overdispersion import Dispersion, start_dispersion
-from crossfade.stats.worse import Worse, log_e_worse, start_worse
+from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,27 +85,37 @@ class State:
     def after(self, columns: Columns) -> State:
         """With more judged buckets, in time order; each variant has calls in every one."""
         state = self
+        for part in self.worked(columns):
+            state = part.after
+        return state
+
+    def worked(self, columns: Columns) -> Iterator[Worked]:
+        """The same, with all that was computed on the way: part by part, as the formulas change."""
+        state = self
         while len(columns):
             same = state._alike(columns)
-            state = state._judged(columns.part(slice(0, same)))
-            columns = columns.part(slice(same, None))
-        return state
+            part = state._worked(columns.part(slice(0, same)))
+            yield part
+            state, columns = part.after, columns.part(slice(same, None))
 
     def _alike(self, columns: Columns) -> int:
         """How many buckets are judged by the same formulas: all, or up to and with the first that is not binary."""
         other = np.flatnonzero(~columns.is_binary.reshape(len(columns), -1).all(axis=1))
         return int(other[0]) + 1 if self.binary and len(other) else len(columns)
 
-    def _judged(self, columns: Columns) -> State:
+    def _worked(self, columns: Columns) -> Worked:
         a, variance, base = self.base.after(columns)
         phi, soon, dispersion = self.dispersion.after(columns)
         bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary)
-        return replace(
+        log_e = log_e_worse(columns, a, variance, self.margin, self.binary)
+        along = self.worse.along(log_e, phi, soon)
+        at_gate = self._log_e_gate(columns, a, variance, phi)
+        after = replace(
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
-            worse=self.worse.after(log_e_worse(columns, a, variance, self.margin, self.binary), phi, soon),
-            gate=self._gate_after(columns, a, variance, phi),
+            worse=self.worse.ended(along),
+            gate=self.gate.after(at_gate),
             bounds=bounds,
             dispersion=dispersion,
             stratified=self.stratified.after(columns),
@@ -111,15 +123,49 @@ class State:
             buckets=self.buckets + len(columns),
             step_buckets=self.step_buckets + (columns.step == self.step).sum(axis=0),
         )
+        return Worked(
+            before=self,
+            columns=columns,
+            a=a,
+            variance=variance,
+            phi=phi,
+            soon=soon,
+            log_e_worse=log_e,
+            worse=along,
+            log_e_gate=at_gate,
+            after=after,
+        )
 
-    def _gate_after(self, columns: Columns, a: Floats, variance: Floats, phi: Floats) -> Gate:
-        """Only buckets of the present step are evidence for its gate."""
+    def _log_e_gate(self, columns: Columns, a: Floats, variance: Floats, phi: Floats) -> Floats:
+        """Only buckets of the present step are evidence for its gate: 0 elsewhere."""
         here = columns.step == self.step
         asked = here.reshape(len(columns), -1).any(axis=1)
-        if not asked.any():
-            return self.gate
-        log_e = log_e_gate(columns.part(asked), a[asked], variance[asked], phi[asked], self.gate_margin, self.binary)
-        return self.gate.after(np.where(here[asked][..., None], log_e, 0.0))
+        log_e = np.zeros((*here.shape, len(GATE_WEIGHTS)))
+        if asked.any():
+            part = columns.part(asked)
+            found = log_e_gate(part, a[asked], variance[asked], phi[asked], self.gate_margin, self.binary)
+            log_e[asked] = np.where(here[asked][..., None], found, 0.0)
+        return log_e
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worked:
+    """B buckets judged by the same formulas, and what each came to on the way from `before` to `after`.
+
+    `a`, `variance` and `phi`, (B,) + S, are as known before each bucket, `soon` as known after it; `log_e_worse` is
+    before cap and phi, `log_e_gate` after all division and 0 in buckets of other steps.
+    """
+
+    before: State
+    columns: Columns
+    a: Floats
+    variance: Floats
+    phi: Floats
+    soon: Floats
+    log_e_worse: Floats
+    worse: Along
+    log_e_gate: Floats
+    after: State
 
 
 def start_state(

@@ -54,28 +54,42 @@ class Worse:
 
     def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
         """With the log e-values of more buckets, (B,) + S + (5,), and phi before and soon after each, (B,) + S."""
-        if not len(log_e):
-            return self
+        return self.ended(self.along(log_e, phi, soon)) if len(log_e) else self
+
+    def along(self, log_e: Floats, phi: Floats, soon: Floats) -> Along:
+        """The same after each of the buckets, of which there is at least one."""
         begun = running(self.buckets, np.ones_like(phi))
-        path, log_mass = self._path(np.minimum(log_e, CAP) / phi[..., None], begun)
+        tempered = np.minimum(log_e, CAP) / phi[..., None]
+        path, masses, waiting = self._path(tempered, begun)
         before = np.concatenate((self.log_mixture[None], path[:-1]))
-        rises = running(self.rises, path > before + 1e-12)[1:]
         tempering = running(self.tempering, 1 / phi)[1:]
         used = begun[1:] / tempering
-        counts = np.where(path > 0, path * np.minimum(1.0, used / soon), path)
-        confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
-        return Worse(
-            log_mass=log_mass,
-            buckets=begun[-1],
-            log_mixture=path[-1],
-            log_e=counts[-1],
-            rises=rises[-1],
-            peak=np.maximum(self.peak, confirmed.max(axis=0)),
-            tempering=tempering[-1],
+        return Along(
+            tempered=tempered,
+            log_mass=masses,
+            log_waiting=waiting,
+            log_mixture=path,
+            used=used,
+            log_e=np.where(path > 0, path * np.minimum(1.0, used / soon), path),
+            rises=running(self.rises, path > before + 1e-12)[1:],
+            tempering=tempering,
         )
 
-    def _path(self, log_e: Floats, begun: Floats) -> tuple[Floats, Floats]:
-        """The mixture after each bucket, (B,) + S, and the masses after the last. begun: (B + 1,) + S, bucket numbers.
+    def ended(self, along: Along) -> Worse:
+        """The process after the last bucket of `along`, which began with this one."""
+        confirmed = np.where(along.rises >= LEAST_RISES, along.log_e, 0.0)
+        return Worse(
+            log_mass=along.log_mass[-1],
+            buckets=self.buckets + len(confirmed),
+            log_mixture=along.log_mixture[-1],
+            log_e=along.log_e[-1],
+            rises=along.rises[-1],
+            peak=np.maximum(self.peak, confirmed.max(axis=0)),
+            tempering=along.tempering[-1],
+        )
+
+    def _path(self, log_e: Floats, begun: Floats) -> tuple[Floats, Floats, Floats]:
+        """After each bucket: the mixture, (B,) + S, the masses, and the log of what has not begun. begun: (B + 1,) + S.
 
         M_t = (M_{t-1} + w omega_t) e_t, with omega_t what begins at bucket t: solved as e^{L_t} times a running sum.
         """
@@ -88,9 +102,25 @@ class Worse:
         before = np.concatenate((np.zeros_like(sums[:1]), sums[:-1]))
         begins_and_before = np.concatenate((self.log_mass[None], log_begins - before))
         masses = np.logaddexp.accumulate(begins_and_before, axis=0)[1:] + sums
-        waiting = np.log(RESTARTS * left)[..., None]
-        path = log_sum(np.concatenate((masses, waiting), axis=-1))
-        return path, masses[-1]
+        waiting = np.log(RESTARTS * left)
+        return log_sum(np.concatenate((masses, waiting[..., None]), axis=-1)), masses, waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Along:
+    """The process after each of B buckets: `tempered` (log e-values capped and divided by phi) and `log_mass` are
+    (B,) + S + (5,), the others (B,) + S and as in `Worse`; `log_waiting` is the log of the weight of the starts to
+    come, `used` the mean phi used so far, `log_e` what of `log_mixture` counted then.
+    """
+
+    tempered: Floats
+    log_mass: Floats
+    log_waiting: Floats
+    log_mixture: Floats
+    used: Floats
+    log_e: Floats
+    rises: Floats
+    tempering: Floats
 
 
 def start_worse(runs: tuple[int, ...] = ()) -> Worse:

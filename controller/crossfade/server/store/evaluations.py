@@ -20,6 +20,18 @@ def latest(connection: Connection, rollout_id: int) -> Row[Any] | None:
     return connection.execute(query.order_by(evaluations.c.at.desc()).limit(1)).one_or_none()
 
 
+def at(connection: Connection, rollout_id: int, moment: datetime) -> Row[Any] | None:
+    """The look at exactly this moment."""
+    query = select(evaluations).where(evaluations.c.rollout_id == rollout_id, evaluations.c.at == moment)
+    return connection.execute(query).one_or_none()
+
+
+def every(connection: Connection, rollout_id: int) -> list[Row[Any]]:
+    """All looks in time order, as (at, step, conditions)."""
+    query = select(evaluations.c.at, evaluations.c.step, evaluations.c.conditions)
+    return list(connection.execute(query.where(evaluations.c.rollout_id == rollout_id).order_by(evaluations.c.at)))
+
+
 _THINNED = text(
     """
     SELECT * FROM (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, text
 
 from crossfade.core.phase import Verb
 from crossfade.core.rollout import Rollout
@@ -57,9 +57,33 @@ def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
     return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
 
 
+_BLUE_CHANGED = text(
+    """
+    SELECT max(journal.at) FROM journal LEFT JOIN rollouts ON rollouts.id = journal.rollout_id
+    WHERE journal.at <= :by AND (
+        rollouts.route_id = :route AND journal.act IN ('promote', 'undo')
+        OR journal.subject = 'route ' || :name AND (journal.act = 'create' OR journal.numbers ? 'blue')
+    )
+    """
+)
+
+
+def blue_changed(connection: Connection, route_id: int, name: str, *, by: datetime) -> datetime | None:
+    """When the route's blue last changed up to then: by a declaration, a promotion, or the undoing of one."""
+    found: datetime | None = connection.execute(
+        _BLUE_CHANGED, {"route": route_id, "name": name, "by": by}
+    ).scalar_one_or_none()
+    return found
+
+
 def listed(connection: Connection, *, rollout_id: int | None, after: int, most: int) -> list[Row[Any]]:
     """Newest first."""
     query = select(journal).where(journal.c.id > after).order_by(journal.c.id.desc()).limit(most)
     if rollout_id is not None:
         query = query.where(journal.c.rollout_id == rollout_id)
     return list(connection.execute(query))
+
+
+def of_rollout(connection: Connection, rollout_id: int) -> list[Row[Any]]:
+    """All of one rollout, in the order it happened."""
+    return list(connection.execute(select(journal).where(journal.c.rollout_id == rollout_id).order_by(journal.c.id)))

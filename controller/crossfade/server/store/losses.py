@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, text
 from crossfade.core.evidence import Summary
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
-from crossfade.server.store import declared, rollouts
+from crossfade.server.store import declared, journal, rollouts
 
 HISTORY = timedelta(days=1)
 """How far back before a rollout blue's own losses are read. They start the base rate and fix the limits, and are never
@@ -36,13 +36,22 @@ class Past:
 
 def past(connection: Connection, route_id: int, until: datetime) -> Past:
     """The last day before `until`, of this blue only: what the Model before it did says nothing of it."""
-    since = max(until - HISTORY, declared.route_by_id(connection, route_id).blue_since)
+    since = history_since(connection, route_id, until)
     return Past(
         rollouts=rollouts.ids_since(connection, route_id, since),
         route=route_id,
         since=int(since.timestamp()),
         until=int(until.timestamp()),
     )
+
+
+def history_since(connection: Connection, route_id: int, until: datetime) -> datetime:
+    """When the history that ends at `until` begins: the day before, or when the blue of then began to serve."""
+    stored = declared.route_by_id(connection, route_id)
+    since: datetime = stored.blue_since
+    if since > until:  # that blue has been replaced since
+        since = journal.blue_changed(connection, route_id, stored.route.name, by=until) or until
+    return max(until - HISTORY, since)
 
 
 def losses(

@@ -62,6 +62,11 @@ def existing(connection: Connection) -> set[str]:
     return {row.relname for row in rows}
 
 
+def days(connection: Connection) -> set[date]:
+    """The days of which there are partitions."""
+    return {_day(match.group(2)) for name in existing(connection) if (match := NAME.fullmatch(name))}
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether a row found no partition to go to."""
     cause = error.orig if isinstance(error, IntegrityError) else error

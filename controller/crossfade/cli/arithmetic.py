@@ -1,0 +1,141 @@
+"""How an explanation and a replay look on a terminal: totals, weights, thresholds, and the buckets behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crossfade.core.sentence import metric_name, percent, points
+
+
+def explanation(found: dict[str, Any]) -> RenderableType:
+    """A decision, the questions it came from, and each check's arithmetic."""
+    named = f"decision {found['decision']}" if found["decision"] else "the last look"
+    parts: list[RenderableType] = [
+        Text(f"{found['route']}, rollout {found['rollout']}, {named} at {_stamp(found['at'])}", style="bold"),
+        Text(found["sentence"]),
+        Text(_agreement(found["differs"], "the arithmetic done anew gives", "what was recorded")),
+        Text(),
+        _table(
+            "the order in which it was decided", "resting on", "answer", rows=[_question(q) for q in found["questions"]]
+        ),
+        Text(
+            f"\nAll checks together: log of the mean of e-values by share {found['log_e_worse']:.4f};"
+            f" rolls back at log(1 / alpha) = {found['log_e_worse_needed']:.4f}."
+        ),
+    ]
+    for check in found["checks"]:
+        parts += _check(check)
+    return Group(*parts)
+
+
+def replay(found: dict[str, Any]) -> RenderableType:
+    """When and how it would have ended, what that rests on, and its decisions beside the recorded ones."""
+    lines: list[RenderableType] = [
+        Text(found["outcome"], style="bold"),
+        *(Text(f"- {note}") for note in found["notes"]),
+    ]
+    if found["own_plan"]:
+        lines.append(
+            Text(_agreement(found["differs"], "this is the rollout's own plan: it decides", "what the journal has"))
+        )
+    lines.append(Text())
+    for title, decisions in (("it would have decided", found["decisions"]), ("it decided", found["journal"])):
+        rows = [(_stamp(d["at"]), d["act"].replace("_", " "), Text(d["sentence"])) for d in decisions]
+        lines += [_table("time", title, "why", rows=rows), Text()]
+    return Group(*lines[:-1])
+
+
+def _agreement(differs: Sequence[str], good: str, what: str) -> str:
+    if not differs:
+        return f"✔ {good} {what}"
+    rest = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
+    return f"✖ evidence or formulas have changed since: {'; '.join(differs[:3])}{rest}"
+
+
+def _question(question: dict[str, Any]) -> tuple[Text, Text, Text]:
+    style = "bold" if question["stopped"] else ""
+    sign = "▶ " if question["stopped"] else "  "
+    return (
+        Text(sign + question["question"], style=style),
+        Text(question["numbers"]),
+        Text(question["answer"], style=style),
+    )
+
+
+def _check(check: dict[str, Any]) -> list[RenderableType]:
+    one = check["arithmetic"]
+    worse, gate, estimate, history = one["worse"], one["gate"], one["estimate"], one["history"]
+    lines = [
+        f"\n{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
+        f"  {check['buckets_judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
+        f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:.3f}",
+        f"  green is worse: log masses {_row(worse['log_masses'])} of c = a + margin x {_plain(worse['margins'])}, and"
+        f" {worse['log_waiting']:.3f} not begun, sum to log mixture {worse['log_mixture']:.4f}",
+        f"    x min(1, phi used {worse['phi_used']:.3f} / phi as seen {worse['phi_soon']:.3f}) = {worse['log_e']:.4f};"
+        f" {worse['rises']} buckets raised it, {worse['least_rises']} are needed; peak {worse['peak']:.4f}",
+        f"    counts as {worse['judged']:.4f} of log(1 / (share {one['share']:.3g} x alpha)) = {worse['needed']:.4f}",
+        f"  gate within {points(gate['margin'])}: log masses {_row(gate['log_masses'])} sum to log E"
+        f" {gate['log_e']:.4f} of log(1 / beta) = {gate['needed']:.4f}",
+        f"  estimate: {estimate['sum_weighted_difference']:.4f} / {estimate['sum_weight']:.2f} ="
+        f" {_points(estimate['difference'])}, standard error {_points(estimate['standard_error'])},"
+        f" interval {_points(estimate['lower'])} to {_points(estimate['upper'])}",
+    ]
+    parts: list[RenderableType] = [Text("\n".join(lines))]
+    if check["largest"]:
+        parts += [Text("\n  the buckets that moved it most"), _buckets(check["largest"])]
+    if one["buckets"]:
+        shown = len(one["buckets"])
+        what = f"all {shown:,}" if shown == check["buckets_judged"] else f"the last {shown}"
+        parts += [Text(f"\n  {what} judged buckets"), _buckets(one["buckets"])]
+    return parts
+
+
+_COLUMNS = ("start", "step", "blue", "green", "a", "phi", "log E, before cap and phi", "log mixture", "counts", "gate")
+
+
+def _buckets(buckets: Sequence[dict[str, Any]]) -> Table:
+    return _table(*_COLUMNS, rows=[_bucket(bucket) for bucket in buckets])
+
+
+def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
+    start = datetime.fromtimestamp(bucket["start"], UTC).strftime("%m-%d %H:%M:%S")
+    return (
+        start,
+        str(bucket["step"] + 1),
+        *(f"{bucket[variant]['s']:g}/{bucket[variant]['n']}" for variant in ("blue", "green")),
+        percent(bucket["base"], 3),
+        f"{bucket['phi']:.3f}",
+        _row(bucket["log_es"]),
+        f"{bucket['log_mixture']:.4f} ({bucket['gained']:+.4f})",
+        f"{bucket['log_e']:.4f}",
+        f"{bucket['gate']['log_e']:.4f}" if bucket["gate"] else "-",
+    )
+
+
+def _table(*names: str, rows: Sequence[tuple[str | Text, ...]]) -> Table:
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
+
+
+def _plain(values: Sequence[float]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
+
+
+def _points(difference: float | None) -> str:
+    return "-" if difference is None else f"{100 * difference:+.3f} points"
+
+
+def _stamp(at: str) -> str:
+    return at[:19].replace("T", " ")

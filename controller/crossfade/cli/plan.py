@@ -1,0 +1,104 @@
+"""The plan on the command line: the options that register and replay share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from crossfade.cli.document import read_document
+
+
+def plan_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Adds -f, --steps, --bake, --alpha and --beta; the command hands what it gets for them to `read_plan_options`."""
+    for option in (
+        click.option(
+            "--beta", type=float, metavar="CHANCE", help="Of promoting a green worse by a margin. Default: 0.05."
+        ),
+        click.option("--alpha", type=float, metavar="CHANCE", help="Of rolling back a green no worse. Default: 0.05."),
+        click.option("--bake", type=float, metavar="SECONDS", help="The shortest stay at each step."),
+        click.option("--steps", metavar="W,W,...", help="Green's weights in percent, such as 1,5,25,50."),
+        click.option("-f", "--file", help="The plan in TOML or JSON; `green` and `reason` may stand in it too."),
+    ):
+        command = option(command)
+    return command
+
+
+def read_file(file: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the plan, what stands beside it: `green` and `reason`)."""
+    plan = read_document(file) if file else {}
+    return plan, {name: plan.pop(name) for name in ("green", "reason") if name in plan}
+
+
+def with_options(
+    plan: dict[str, Any],
+    *,
+    steps: str | None,
+    bake: float | None,
+    alpha: float | None,
+    beta: float | None,
+    weights: Callable[[], list[float]] | None = None,
+) -> dict[str, Any]:
+    """`plan` with the options laid over it. `weights` says which --bake means when there is no --steps."""
+    given = {name: value for name, value in (("alpha", alpha), ("beta", beta)) if value is not None}
+    if steps is not None:
+        found = _numbers(steps)
+    elif bake is not None and weights is not None:
+        found = weights()
+    elif bake is not None:
+        raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
+    else:
+        return plan | given
+    return plan | given | {"steps": [{"weight": w} | ({} if bake is None else {"bake": bake}) for w in found]}
+
+
+def margins(
+    texts: tuple[str, ...], option: str, metrics: Callable[[], list[str]] | None = None
+) -> list[dict[str, Any]]:
+    """`METRIC=POINTS` as checks; where `metrics` says which there are, `POINTS` alone means all of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        metric, equals, points = text.rpartition("=")
+        try:
+            margin = float(points)
+        except ValueError:
+            like = "METRIC=POINTS such as score.accuracy=1" + (", or POINTS for every check" if metrics else "")
+            raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
+        if not equals and metrics is None:
+            raise click.BadParameter(f"{text!r} is not METRIC=POINTS such as score.accuracy=1", param_hint=option)
+        for name in [metric] if equals else metrics() if metrics else []:
+            found[name] = {"metric": name, "margin": margin}
+    return list(found.values())
+
+
+def set_limits(plan: dict[str, Any], texts: tuple[str, ...]) -> None:
+    """Lays `METRIC=VALUE` over the limits of the plan's checks."""
+    checks = plan.get("checks")
+    by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
+    for text in texts:
+        metric, _, value = text.partition("=")
+        try:
+            limit = float(value)
+        except ValueError:
+            like = "METRIC=VALUE such as latency=1.8"
+            raise click.BadParameter(f"{text!r} is not {like}", param_hint="--limit") from None
+        if metric not in by_metric:
+            raise click.UsageError(f"--limit {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
+        by_metric[metric]["limit"] = limit
+
+
+def overlaid(checks: Any, over: list[dict[str, Any]]) -> Any:
+    """A file's checks with margins laid over them by metric; what is no list of objects is left to be refused."""
+    if not isinstance(checks, list) or not all(isinstance(check, Mapping) for check in checks):
+        return checks if checks is not None else over
+    new = {check["metric"]: check for check in over}
+    merged = [dict(check) | new.pop(str(check.get("metric")), {}) for check in checks]
+    return [*merged, *new.values()]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 1,5,25,50", param_hint="--steps") from None

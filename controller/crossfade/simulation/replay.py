@@ -1,0 +1,255 @@
+"""Replay: the recorded evidence of one rollout through a plan, look by look, by the judge and decide that act.
+
+Under the rollout's own plan it gives the decisions that were journalled. Under another it gives what that plan would
+have decided on the same evidence: it cannot know what green would have answered at weights that it never had
+(`simulation.exposure` says where that matters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from crossfade.core.decision import Conditions, Decision, apply, decide, is_news
+from crossfade.core.evidence import Bucket, Series
+from crossfade.core.phase import Phase, Verb
+from crossfade.core.plan import Check, Plan
+from crossfade.core.rollout import Rollout
+from crossfade.core.sealing import last_sealed, read_at
+from crossfade.core.verdict import Judgement
+from crossfade.errors import Conflict
+from crossfade.stats.carried import Carried, start_carried
+from crossfade.stats.figures import figures
+from crossfade.stats.judge import judge_carried, judge_figures
+
+RUNNING = (Phase.PROGRESSING, Phase.PAUSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One time the scheduler looked: the step that was then under way, and the conditions it met."""
+
+    at: datetime
+    step: int
+    conditions: Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A person's act. `accepted` are the checks whose breach was accepted by it."""
+
+    at: datetime
+    verb: Verb
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What is on record of one rollout: `registered` as it was before its start, `series` with every bucket that was
+    ever sealed for each check, `events` in the order they happened, `begun` when each step began, `length` of a bucket
+    in seconds. From `ended` on, None while it runs, the variants were no longer called side by side: it had become
+    `phase`.
+    """
+
+    registered: Rollout
+    series: Sequence[Series]
+    events: Sequence[Look | Moved]
+    begun: Mapping[int, datetime]
+    length: int
+    phase: Phase
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """`decisions` are those the journal would have got, `last` the one of the last look (None without any), `rollout`
+    what it came to, `begun` when each of its steps began. `refused` are people's acts that found no place in it.
+    """
+
+    decisions: tuple[Decision, ...]
+    last: Decision | None
+    rollout: Rollout
+    begun: Mapping[int, datetime]
+    refused: tuple[Moved, ...]
+
+    @property
+    def is_live(self) -> bool:
+        return self.rollout.phase in RUNNING
+
+
+def replay(recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> Replayed:
+    """`recorded` under the plan in force at each time.
+
+    Looks go on after the last recorded one until the record is used up: what was sealed only after the rollout had
+    ended is evidence for a replay that has not.
+    """
+    field = _Field(recorded, plan_at)
+    look = None
+    for event in recorded.events:
+        if isinstance(event, Moved):
+            field.move(event)
+        else:
+            look = event
+            field.look(event)
+    while look and recorded.ended and field.rollout.phase in RUNNING and (due := field.next_sealed()) is not None:
+        later = look.at + timedelta(seconds=field.rollout.plan.evaluate_every)
+        look = replace(look, at=max(later, datetime.fromtimestamp(due, UTC)))
+        field.look(look)
+    return field.replayed()
+
+
+class _Field:
+    """The rollout as it stands in the replay, and its evidence so far."""
+
+    def __init__(self, recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> None:
+        self._recorded = recorded
+        self._plan_at = plan_at
+        self._series = {one.metric: one for one in recorded.series}
+        self._said: tuple[str | None, str | None] = (None, None)
+        self._last: Decision | None = None
+        self._refused: list[Moved] = []
+        self._decisions: list[Decision] = []
+        self._evidence: list[_Evidence] = []
+        self._begun: dict[int, datetime] = {}
+        self.rollout = replace(recorded.registered, plan=plan_at(recorded.registered.created_at))
+
+    def move(self, moved: Moved) -> None:
+        """A person's act, if it is possible here."""
+        try:
+            self._enter(self.rollout.moved(moved.verb, moved.at, accepted=moved.accepted))
+        except Conflict:
+            self._refused.append(moved)
+        else:
+            self._said = (None, None)
+
+    def look(self, look: Look) -> None:
+        if self.rollout.phase not in RUNNING:
+            return
+        self._follow_plan(look.at)
+        for evidence in self._evidence:
+            evidence.read(look.at, self._recorded.length, self._label)
+        decision = self._decide(look, self._judged_quickly())
+        if is_news(decision, *self._said):
+            decision = self._decide(look, self._judged())
+        self._last = decision
+        if is_news(decision, *self._said):
+            self._decisions.append(decision)
+            self._said = (decision.act, decision.reason)
+        self._enter(apply(decision))
+
+    def next_sealed(self) -> float | None:
+        """When the next bucket is read, in seconds since 1970; None when all are."""
+        due = (evidence.next_read(self._recorded.length) for evidence in self._evidence)
+        return min((at for at in due if at is not None), default=None)
+
+    def replayed(self) -> Replayed:
+        last = self._last
+        if last is not None and last.rollout.phase in RUNNING and last not in self._decisions:
+            last = decide(last.rollout, self._judged(), last.conditions, last.at)
+        return Replayed(
+            decisions=tuple(self._decisions),
+            last=last,
+            rollout=self.rollout,
+            begun=dict(self._begun),
+            refused=tuple(self._refused),
+        )
+
+    def _decide(self, look: Look, judgement: Judgement) -> Decision:
+        return decide(self.rollout, judgement, self._conditions(look, judgement), look.at)
+
+    def _conditions(self, look: Look, judgement: Judgement) -> Conditions:
+        """Those of the look. In another step than the recorded, its own calls are at least those that were judged."""
+        if look.step == self.rollout.step:
+            return look.conditions
+        judged = max((v.step_blue.n + v.step_green.n for v in judgement.verdicts), default=0)
+        return replace(look.conditions, calls=max(look.conditions.calls, judged))
+
+    def _judged_quickly(self) -> Judgement:
+        """All that decides; without intervals and forecasts, which are for people."""
+        found = [figures(evidence.quick.state)[0] for evidence in self._evidence]
+        return judge_figures(self.rollout.plan, found, step=self.rollout.step, forecast=False)
+
+    def _judged(self) -> Judgement:
+        carried = [evidence.whole() for evidence in self._evidence]
+        return judge_carried(self.rollout.plan, carried, step=self.rollout.step)
+
+    def _follow_plan(self, now: datetime) -> None:
+        """A check that is new in the plan, or another than it was, begins with what is called from now on."""
+        plan = self._plan_at(now)
+        if plan == self.rollout.plan:
+            return
+        self.rollout = replace(self.rollout, plan=plan)
+        kept = {evidence.check: evidence for evidence in self._evidence}
+        self._evidence = [kept.get(check) or self._begin(check, now) for check in plan.checks]
+
+    def _enter(self, after: Rollout) -> None:
+        before, self.rollout = self.rollout, after
+        if after.phase not in RUNNING or after.step_started_at is None:
+            return
+        if before.step_started_at is None:
+            self._evidence = [self._begin(check, None) for check in after.plan.checks]
+        elif before.step == after.step:
+            return
+        self._begun[after.step] = after.step_started_at
+        for evidence in self._evidence:
+            evidence.enter(after.step, evidence.check.gate_margin(after.plan.gate_weight(after.step)))
+
+    def _begin(self, check: Check, since: datetime | None) -> _Evidence:
+        series = self._series.get(check.metric) or Series(check.metric)
+        buckets = [k for k in series.buckets if since is None or k.start >= since.timestamp()]
+        margin = check.gate_margin(self.rollout.plan.gate_weight(self.rollout.step))
+        return _Evidence(check, start_carried(check, margin, self.rollout.step, series.history), buckets)
+
+    def _label(self, bucket: Bucket) -> int:
+        return label(self._recorded, self._begun, bucket)
+
+
+class _Evidence:
+    """The evidence on one check: `quick` has no interval and is carried at every look, the whole follows when asked."""
+
+    def __init__(self, check: Check, start: Carried, buckets: Sequence[Bucket]) -> None:
+        self.check = check
+        self.quick = Carried(state=replace(start.state, bounds=None))
+        self._whole = start
+        self._buckets = buckets
+        self._read = 0
+        self._behind: list[Bucket] = []
+
+    def read(self, now: datetime, length: int, label: Callable[[Bucket], int]) -> None:
+        """With the buckets that are sealed by now."""
+        last = last_sealed(now.timestamp(), length=length, maturity=self.check.maturity)
+        until = self._read
+        while until < len(self._buckets) and self._buckets[until].start <= last:
+            until += 1
+        if until > self._read:
+            fresh = [replace(bucket, step=label(bucket)) for bucket in self._buckets[self._read : until]]
+            self._read = until
+            self.quick = self.quick.after(fresh)
+            self._behind += fresh
+
+    def next_read(self, length: int) -> float | None:
+        if self._read == len(self._buckets):
+            return None
+        return read_at(self._buckets[self._read].start, length=length, maturity=self.check.maturity)
+
+    def whole(self) -> Carried:
+        self._whole, self._behind = self._whole.after(self._behind), []
+        return self._whole
+
+    def enter(self, step: int, gate_margin: float) -> None:
+        self.quick = self.quick.at(step, gate_margin)
+        self._whole = self.whole().at(step, gate_margin)
+
+
+def label(recorded: Recorded, begun: Mapping[int, datetime], bucket: Bucket) -> int:
+    """The step that a bucket is evidence of in a replay whose steps began then: the recorded one while the replay goes
+    the recorded way, else the replay's own at the time of the bucket.
+    """
+    own = _step_at(begun, bucket.start)
+    follows = own == _step_at(recorded.begun, bucket.start)
+    return bucket.step if follows and begun.get(bucket.step) == recorded.begun.get(bucket.step) else own
+
+
+def _step_at(begun: Mapping[int, datetime], seconds: float) -> int:
+    return max((step for step, at in begun.items() if at.timestamp() <= seconds), default=0)

@@ -1,0 +1,293 @@
+"""Explanation: the arithmetic of one judgement, bucket by bucket. Every number is the judge's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfade.core.evidence import Bucket, Series, Summary
+from crossfade.core.plan import Check, Plan
+from crossfade.core.verdict import Judgement, Verdict
+from crossfade.stats.carried import Carried, start_carried
+from crossfade.stats.combine import equal_shares
+from crossfade.stats.estimate import standard_error
+from crossfade.stats.figures import figures
+from crossfade.stats.gate import gate_bets
+from crossfade.stats.interval import grid
+from crossfade.stats.judge import judge_carried
+from crossfade.stats.mixture import (
+    GATE_WEIGHTS,
+    WORSE_MARGINS,
+    WORSE_WEIGHTS,
+    gate_alternatives,
+    log_sum,
+    worse_alternatives,
+)
+from crossfade.stats.state import Worked
+from crossfade.stats.worse import CAP, LEAST_RISES, RESTARTS
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateBets:
+    """One bucket at its step's gate, one number an alternative: green's mean loss bet on, u, both bets, and log E
+    after division by phi and N / (N - 1). `log_e` is the process after the bucket.
+    """
+
+    alternatives: Numbers
+    u: Numbers
+    lambda_g: Numbers
+    lambda_b: Numbers
+    log_es: Numbers
+    log_e: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketArithmetic:
+    """One judged bucket: merged from adjacent ones until each variant had calls. Differences are green's minus blue's.
+
+    `base`, `variance` and `phi` are as known before it. `log_es` has log E of each alternative of the roll-back process
+    before cap and phi, `tempered` after both; `log_mixture` is the process after the bucket, `log_e` what of it counts
+    with phi as seen then (`soon`), `gained` how much the mixture rose. `weight` and `difference` are the estimate's.
+    """
+
+    start: int
+    step: int
+    blue: Summary
+    green: Summary
+    base: float
+    variance: float
+    phi: float
+    soon: float
+    alternatives: Numbers
+    log_es: Numbers
+    tempered: Numbers
+    log_mixture: float
+    gained: float
+    log_e: float
+    rises: int
+    weight: float
+    difference: float
+    gate: GateBets | None
+    """None in a bucket of another step: it says nothing at this gate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorseTotals:
+    """The roll-back process at the end: `log_masses` is the log of weight x e-value of each alternative, and with what
+    has not begun (`log_waiting`) they sum to the mixture. It counts as `log_e` = mixture x min(1, phi_used / phi_soon)
+    where that is above 0; once at `needed` it stays at its `peak`, which gives `judged`.
+    """
+
+    margins: Numbers
+    weights: Numbers
+    restarts: float
+    cap: float
+    log_masses: Numbers
+    log_waiting: float
+    log_mixture: float
+    phi_used: float
+    phi_soon: float
+    log_e: float
+    rises: int
+    least_rises: int
+    peak: float
+    judged: float
+    needed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateTotals:
+    """The gate's process at the end, of this step's buckets alone. `margin` is the null difference d."""
+
+    margin: float
+    weights: Numbers
+    log_masses: Numbers
+    log_e: float
+    needed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """The Mantel-Haenszel estimate's sums over all judged buckets, and what they give; None without a bucket."""
+
+    sum_weight: float
+    sum_weighted_difference: float
+    sum_square_green: float
+    sum_square_blue: float
+    difference: float | None
+    standard_error: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPoint:
+    """log E of the interval's two processes at one difference: against "<= d" and against ">= d"."""
+
+    difference: float
+    log_e_over: float
+    log_e_under: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckArithmetic:
+    """One check of one judgement. `pending` is the bucket that still lacks calls of one variant: not judged yet."""
+
+    check: Check
+    share: float
+    ruling: str
+    binary: bool
+    history: Summary
+    base: float
+    phi: float
+    buckets: tuple[BucketArithmetic, ...]
+    pending: Bucket | None
+    worse: WorseTotals
+    gate: GateTotals
+    estimate: Estimated
+    interval: tuple[GridPoint, ...]
+
+
+def explain(plan: Plan, series: Sequence[Series], *, step: int) -> tuple[Judgement, tuple[CheckArithmetic, ...]]:
+    """What `judge` says of the same, with the arithmetic of every check in the plan's order."""
+    by_metric = {one.metric: one for one in series}
+    found = [by_metric.get(check.metric, Series(check.metric)) for check in plan.checks]
+    worked = []
+    for check, one in zip(plan.checks, found, strict=True):
+        start = start_carried(check, check.gate_margin(plan.gate_weight(step)), step, one.history)
+        worked.append(start.worked(one.buckets))
+    judgement = judge_carried(plan, [carried for _, carried, _ in worked], step=step)
+    shares = equal_shares(len(plan.checks))
+    return judgement, tuple(
+        _arithmetic(verdict, share, one, *each)
+        for verdict, share, one, each in zip(judgement.verdicts, shares, found, worked, strict=True)
+    )
+
+
+def _arithmetic(
+    verdict: Verdict, share: float, series: Series, judged: list[Bucket], carried: Carried, parts: list[Worked]
+) -> CheckArithmetic:
+    state = carried.state
+    rows = [row for part in parts for row in _rows(part)]
+    last = parts[-1] if parts else None
+    return CheckArithmetic(
+        check=verdict.check,
+        share=share,
+        ruling=str(verdict.ruling),
+        binary=state.binary,
+        history=series.history,
+        base=float(state.base.mean),
+        phi=verdict.overdispersion,
+        buckets=tuple(
+            BucketArithmetic(start=bucket.start, step=bucket.step, blue=bucket.blue, green=bucket.green, **row)
+            for bucket, row in zip(judged, rows, strict=True)
+        ),
+        pending=carried.pending,
+        worse=WorseTotals(
+            margins=_numbers(WORSE_MARGINS),
+            weights=_numbers(WORSE_WEIGHTS),
+            restarts=RESTARTS,
+            cap=CAP,
+            log_masses=_numbers(state.worse.log_mass),
+            log_waiting=float(last.worse.log_waiting[-1]) if last else float(np.log(RESTARTS)),
+            log_mixture=float(state.worse.log_mixture),
+            phi_used=float(last.worse.used[-1]) if last else 1.0,
+            phi_soon=float(last.soon[-1]) if last else 1.0,
+            log_e=float(state.worse.log_e),
+            rises=int(state.worse.rises),
+            least_rises=LEAST_RISES,
+            peak=float(state.worse.peak),
+            judged=verdict.log_e_worse,
+            needed=verdict.log_e_worse_needed,
+        ),
+        gate=GateTotals(
+            margin=verdict.gate_margin,
+            weights=_numbers(GATE_WEIGHTS),
+            log_masses=_numbers(state.gate.log_mass),
+            log_e=verdict.log_e_gate,
+            needed=verdict.log_e_gate_needed,
+        ),
+        estimate=_estimated(verdict, carried),
+        interval=_grid(carried),
+    )
+
+
+def _estimated(verdict: Verdict, carried: Carried) -> Estimated:
+    (found,) = figures(carried.state)
+    return Estimated(
+        sum_weight=found.stratified[0],
+        sum_weighted_difference=found.stratified[1],
+        sum_square_green=found.stratified[2],
+        sum_square_blue=found.stratified[3],
+        difference=verdict.estimate,
+        standard_error=standard_error(found.stratified, found.blue, found.green, found.phi),
+        lower=verdict.lower,
+        upper=verdict.upper,
+    )
+
+
+def _grid(carried: Carried) -> tuple[GridPoint, ...]:
+    state = carried.state
+    if state.bounds is None:
+        return ()
+    columns = (grid(state.margin), log_sum(state.bounds.over), log_sum(state.bounds.under))
+    return tuple(GridPoint(difference=d, log_e_over=over, log_e_under=under) for d, over, under in _zipped(columns))
+
+
+def _rows(part: Worked) -> list[dict[str, Any]]:
+    """The fields of each bucket's arithmetic besides the bucket itself."""
+    columns, along = part.columns, part.worse
+    estimated = part.before.stratified.added(columns)
+    mixture = along.log_mixture
+    table = {
+        "base": part.a,
+        "variance": part.variance,
+        "phi": part.phi,
+        "soon": part.soon,
+        "alternatives": worse_alternatives(part.a, part.before.margin),
+        "log_es": part.log_e_worse,
+        "tempered": along.tempered,
+        "log_mixture": mixture,
+        "gained": np.diff(mixture, prepend=part.before.worse.log_mixture),
+        "log_e": along.log_e,
+        "rises": along.rises.astype(np.int64),
+        "weight": estimated[:, 0],
+        "difference": estimated[:, 1] / estimated[:, 0],
+    }
+    gates = _gates(part)
+    return [
+        dict(zip(table, row, strict=True)) | {"gate": gate}
+        for row, gate in zip(_zipped(tuple(table.values())), gates, strict=True)
+    ]
+
+
+def _gates(part: Worked) -> list[GateBets | None]:
+    before, columns, a = part.before, part.columns, part.a
+    bets = gate_bets(columns, a, part.variance, before.gate_margin, before.binary)
+    table = (
+        gate_alternatives(a, before.gate_margin),
+        bets.u,
+        bets.lambda_g,
+        bets.lambda_b,
+        part.log_e_gate,
+        log_sum(before.gate.log_mass + np.cumsum(part.log_e_gate, axis=0)),
+    )
+    names = ("alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_e")
+    rows = [GateBets(**dict(zip(names, row, strict=True))) for row in _zipped(table)]
+    return [row if here else None for row, here in zip(rows, columns.step == before.step, strict=True)]
+
+
+def _zipped(columns: Sequence[NDArray[Any]]) -> list[tuple[Any, ...]]:
+    """The rows of arrays whose first axis is the same, as plain numbers and tuples of them."""
+    plain = [[tuple(k) if isinstance(k, list) else k for k in column.tolist()] for column in columns]
+    return list(zip(*plain, strict=True))
+
+
+def _numbers(values: NDArray[Any]) -> Numbers:
+    return tuple(float(value) for value in values)
