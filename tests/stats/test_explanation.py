@@ -51,6 +51,9 @@ def test_the_explanation_ends_in_the_numbers_of_the_judgement(drawn: tuple[list[
         assert len(check.buckets) == verdict.buckets
         assert sum(k.gate is not None for k in check.buckets) == verdict.step_buckets
         assert check.phi == verdict.overdispersion
+        assert [abs(k.gained) for k in check.largest] == sorted((abs(k.gained) for k in check.buckets), reverse=True)[
+            :5
+        ]
         _adds_up(check)
 
 

@@ -9,7 +9,6 @@ from flask.typing import ResponseReturnValue
 
 from crossfade.core.sentence import percent
 from crossfade.server.state import state
-from crossfade.server.views.explanation import Explanation
 from crossfade.server.views.explanation import explanation as explain
 
 LAST_BUCKETS = 20
@@ -26,22 +25,24 @@ def add_to(pages: Blueprint) -> None:
 
 def explanation(rollout_id: int) -> ResponseReturnValue:
     """Of the latest look."""
-    return _shown(_explained(rollout_id, None))
+    return _shown(rollout_id, None)
 
 
 def decision(rollout_id: int, decision: int) -> ResponseReturnValue:
-    return _shown(_explained(rollout_id, decision))
+    return _shown(rollout_id, decision)
 
 
-def _explained(rollout_id: int, decision: int | None) -> Explanation:
-    return explain(state().engine, rollout_id, decision, now=datetime.now(UTC), retention=state().retention)
-
-
-def _shown(found: Explanation) -> str:
+def _shown(rollout_id: int, decision: int | None) -> str:
     whole = request.args.get("buckets") == "all"
-    return render_template(
-        "explanation.html", found=found if whole else found.with_last(LAST_BUCKETS), whole=whole, last=LAST_BUCKETS
+    found = explain(
+        state().engine,
+        rollout_id,
+        decision,
+        now=datetime.now(UTC),
+        retention=state().retention,
+        buckets=None if whole else LAST_BUCKETS,
     )
+    return render_template("explanation.html", found=found, whole=whole, last=LAST_BUCKETS)
 
 
 def figure(value: float | None, digits: int = 4) -> str:
