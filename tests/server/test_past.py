@@ -119,9 +119,9 @@ def test_a_replay_is_the_journal_and_every_decision_is_explained(
         assert told.differs == ()
         assert told.sentence == entry.sentence
         for check, theirs in zip(told.checks, entry.numbers["verdicts"], strict=True):
-            assert check.arithmetic.worse.judged == pytest.approx(theirs["log_e_worse"], abs=1e-9)
-            assert check.arithmetic.gate.log_e == pytest.approx(theirs["log_e_gate"], abs=1e-9)
-            assert check.buckets_judged == theirs["buckets"]
+            assert check.worse.judged == pytest.approx(theirs["log_e_worse"], abs=1e-9)
+            assert check.gate.log_e == pytest.approx(theirs["log_e_gate"], abs=1e-9)
+            assert check.judged == theirs["buckets"]
     assert explained(plane, number).differs == ()
 
 
@@ -212,11 +212,11 @@ def test_evidence_that_has_changed_since_is_told(plane: Plane) -> None:
 def test_only_the_last_buckets_are_kept_when_asked_and_the_totals_stay(plane: Plane) -> None:
     number = lived(plane, looks=30)
     whole = explained(plane, number)
-    few = whole.with_last(3)
+    few = explanation(plane.engine, number, now=plane.now, retention=RETENTION, buckets=3)
     for all_of, some in zip(whole.checks, few.checks, strict=True):
-        assert some.arithmetic.buckets == all_of.arithmetic.buckets[-3:]
-        assert some.buckets_judged == all_of.buckets_judged > 3
-        assert replace(some.arithmetic, buckets=()) == replace(all_of.arithmetic, buckets=())
+        assert some.buckets == all_of.buckets[-3:]
+        assert some.judged == all_of.judged == len(all_of.buckets) > 3
+        assert replace(some, buckets=()) == replace(all_of, buckets=())
     document = few.to_dict()
-    assert document["checks"][0]["arithmetic"]["buckets"][0]["gate"]["u"]
+    assert document["checks"][0]["buckets"][0]["gate"]["u"]
     assert read_plan(Reader(document["plan"])).alpha == 0.05

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from crossfade.core.evidence import Bucket, Series, Summary
 from crossfade.core.plan import Check
+from crossfade.stats.ahead import figures_ahead
+from crossfade.stats.carried import start_carried
 from crossfade.stats.explanation import CheckArithmetic, explain
+from crossfade.stats.figures import figures
 from crossfade.stats.judge import judge
 from crossfade.stats.mixture import log_sum
 
@@ -48,6 +51,9 @@ def test_the_explanation_ends_in_the_numbers_of_the_judgement(drawn: tuple[list[
         assert len(check.buckets) == verdict.buckets
         assert sum(k.gate is not None for k in check.buckets) == verdict.step_buckets
         assert check.phi == verdict.overdispersion
+        assert [abs(k.gained) for k in check.largest] == sorted((abs(k.gained) for k in check.buckets), reverse=True)[
+            :5
+        ]
         _adds_up(check)
 
 
@@ -74,6 +80,21 @@ def _adds_up(check: CheckArithmetic) -> None:
     assert sum(k.weight * k.difference for k in check.buckets) == pytest.approx(
         estimate.sum_weighted_difference, **near
     )
+
+
+@given(drawn=evidence(), cut=st.integers(0, 40))
+@settings(max_examples=40, deadline=None)
+def test_what_decides_after_each_bucket_is_known_ahead(drawn: tuple[list[Series], int], cut: int) -> None:
+    series, step = drawn
+    for check, one in zip(TWO.checks, series, strict=True):
+        start = start_carried(check, check.gate_margin(TWO.gate_weight(step)), step, one.history)
+        begun = start.after(one.buckets[:cut])
+        ahead = figures_ahead(begun, one.buckets[cut:])
+        for place, found in enumerate(ahead):
+            (exact,) = figures(begun.after(one.buckets[cut : cut + place]).state)
+            for name in ("log_e_worse", "peak", "rises", "log_e_gate", "step_buckets"):
+                assert getattr(found, name) == pytest.approx(getattr(exact, name), rel=1e-9, abs=1e-9), name
+            assert (found.step_blue.n, found.step_green.n) == (exact.step_blue.n, exact.step_green.n)
 
 
 def test_bets_balance_in_every_bucket() -> None:

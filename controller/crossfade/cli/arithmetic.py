@@ -68,12 +68,11 @@ def _question(question: dict[str, Any]) -> tuple[Text, Text, Text]:
     )
 
 
-def _check(check: dict[str, Any]) -> list[RenderableType]:
-    one = check["arithmetic"]
+def _check(one: dict[str, Any]) -> list[RenderableType]:
     worse, gate, estimate, history = one["worse"], one["gate"], one["estimate"], one["history"]
     lines = [
         f"\n{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
-        f"  {check['buckets_judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
+        f"  {one['judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
         f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:.3f}",
         f"  green is worse: log masses {_row(worse['log_masses'])} of c = a + margin x {_plain(worse['margins'])}, and"
         f" {worse['log_waiting']:.3f} not begun, sum to log mixture {worse['log_mixture']:.4f}",
@@ -87,11 +86,11 @@ def _check(check: dict[str, Any]) -> list[RenderableType]:
         f" interval {_points(estimate['lower'])} to {_points(estimate['upper'])}",
     ]
     parts: list[RenderableType] = [Text("\n".join(lines))]
-    if check["largest"]:
-        parts += [Text("\n  the buckets that moved it most"), _buckets(check["largest"])]
+    if one["largest"]:
+        parts += [Text("\n  the buckets that moved it most"), _buckets(one["largest"])]
     if one["buckets"]:
         shown = len(one["buckets"])
-        what = f"all {shown:,}" if shown == check["buckets_judged"] else f"the last {shown}"
+        what = f"all {shown:,}" if shown == one["judged"] else f"the last {shown}"
         parts += [Text(f"\n  {what} judged buckets"), _buckets(one["buckets"])]
     return parts
 

@@ -26,7 +26,7 @@ def explain(client: Client, output: Output, rollout: str, decision: int | None, 
     """Show the arithmetic of a decision to the last number, done anew from the evidence that is kept."""
     number = find_rollout(client, rollout)
     place = f"/decisions/{decision}" if decision else ""
-    most = None if buckets or output.json else LAST_BUCKETS
+    most = "all" if buckets or output.json else LAST_BUCKETS
     found = client.get(f"/v1/rollouts/{number}{place}/explanation", buckets=most)
     output.show(found, lambda: arithmetic.explanation(found))
 

@@ -56,17 +56,17 @@ def with_options(
 def margins(
     texts: tuple[str, ...], option: str, metrics: Callable[[], list[str]] | None = None
 ) -> list[dict[str, Any]]:
-    """`METRIC=POINTS` as checks; where `metrics` says which there are, `POINTS` alone means all of them."""
+    """`METRIC=MARGIN` as checks; where `metrics` says which there are, `MARGIN` alone means all of them."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
         metric, equals, points = text.rpartition("=")
         try:
             margin = float(points)
         except ValueError:
-            like = "METRIC=POINTS such as score.accuracy=1" + (", or POINTS for every check" if metrics else "")
+            like = "METRIC=MARGIN such as score.accuracy=1" + (", or MARGIN for every check" if metrics else "")
             raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
         if not equals and metrics is None:
-            raise click.BadParameter(f"{text!r} is not METRIC=POINTS such as score.accuracy=1", param_hint=option)
+            raise click.BadParameter(f"{text!r} is not METRIC=MARGIN such as score.accuracy=1", param_hint=option)
         for name in [metric] if equals else metrics() if metrics else []:
             found[name] = {"metric": name, "margin": margin}
     return list(found.values())

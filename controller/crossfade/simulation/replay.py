@@ -19,11 +19,14 @@ from crossfade.core.rollout import Rollout
 from crossfade.core.sealing import last_sealed, read_at
 from crossfade.core.verdict import Judgement
 from crossfade.errors import Conflict
+from crossfade.stats.ahead import figures_ahead
 from crossfade.stats.carried import Carried, start_carried
-from crossfade.stats.figures import figures
+from crossfade.stats.figures import Figures
 from crossfade.stats.judge import judge_carried, judge_figures
 
 RUNNING = (Phase.PROGRESSING, Phase.PAUSED)
+BLOCK = 256
+"""Buckets worked through at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,7 @@ class _Field:
         self._decisions: list[Decision] = []
         self._evidence: list[_Evidence] = []
         self._begun: dict[int, datetime] = {}
+        self._quick: Judgement | None = None
         self.rollout = replace(recorded.registered, plan=plan_at(recorded.registered.created_at))
 
     def move(self, moved: Moved) -> None:
@@ -127,8 +131,9 @@ class _Field:
         if self.rollout.phase not in RUNNING:
             return
         self._follow_plan(look.at)
-        for evidence in self._evidence:
-            evidence.read(look.at, self._recorded.length, self._label)
+        fresh = [evidence.read(look.at, self._recorded.length) for evidence in self._evidence]
+        if any(fresh):
+            self._quick = None
         decision = self._decide(look, self._judged_quickly())
         if is_news(decision, *self._said):
             decision = self._decide(look, self._judged())
@@ -167,11 +172,13 @@ class _Field:
 
     def _judged_quickly(self) -> Judgement:
         """All that decides; without intervals and forecasts, which are for people."""
-        found = [figures(evidence.quick.state)[0] for evidence in self._evidence]
-        return judge_figures(self.rollout.plan, found, step=self.rollout.step, forecast=False)
+        if self._quick is None:
+            found = [evidence.figures(self._label) for evidence in self._evidence]
+            self._quick = judge_figures(self.rollout.plan, found, step=self.rollout.step, forecast=False)
+        return self._quick
 
     def _judged(self) -> Judgement:
-        carried = [evidence.whole() for evidence in self._evidence]
+        carried = [evidence.whole(self._label) for evidence in self._evidence]
         return judge_carried(self.rollout.plan, carried, step=self.rollout.step)
 
     def _follow_plan(self, now: datetime) -> None:
@@ -180,6 +187,7 @@ class _Field:
         if plan == self.rollout.plan:
             return
         self.rollout = replace(self.rollout, plan=plan)
+        self._quick = None
         kept = {evidence.check: evidence for evidence in self._evidence}
         self._evidence = [kept.get(check) or self._begin(check, now) for check in plan.checks]
 
@@ -192,8 +200,9 @@ class _Field:
         elif before.step == after.step:
             return
         self._begun[after.step] = after.step_started_at
+        self._quick = None
         for evidence in self._evidence:
-            evidence.enter(after.step, evidence.check.gate_margin(after.plan.gate_weight(after.step)))
+            evidence.enter(after.step, evidence.check.gate_margin(after.plan.gate_weight(after.step)), self._label)
 
     def _begin(self, check: Check, since: datetime | None) -> _Evidence:
         series = self._series.get(check.metric) or Series(check.metric)
@@ -206,40 +215,59 @@ class _Field:
 
 
 class _Evidence:
-    """The evidence on one check: `quick` has no interval and is carried at every look, the whole follows when asked."""
+    """The evidence on one check: so many of its buckets are read.
+
+    What decides is worked out for a block of buckets ahead; the whole, with the interval, follows when it is asked for.
+    """
 
     def __init__(self, check: Check, start: Carried, buckets: Sequence[Bucket]) -> None:
         self.check = check
-        self.quick = Carried(state=replace(start.state, bounds=None))
-        self._whole = start
         self._buckets = buckets
         self._read = 0
-        self._behind: list[Bucket] = []
+        self._whole, self._whole_read = start, 0
+        self._block, self._block_read = Carried(state=replace(start.state, bounds=None)), 0
+        self._ahead: list[Figures] = []
 
-    def read(self, now: datetime, length: int, label: Callable[[Bucket], int]) -> None:
-        """With the buckets that are sealed by now."""
+    def read(self, now: datetime, length: int) -> bool:
+        """Reads the buckets that are sealed by now; whether there are more than before."""
         last = last_sealed(now.timestamp(), length=length, maturity=self.check.maturity)
-        until = self._read
-        while until < len(self._buckets) and self._buckets[until].start <= last:
-            until += 1
-        if until > self._read:
-            fresh = [replace(bucket, step=label(bucket)) for bucket in self._buckets[self._read : until]]
-            self._read = until
-            self.quick = self.quick.after(fresh)
-            self._behind += fresh
+        before = self._read
+        while self._read < len(self._buckets) and self._buckets[self._read].start <= last:
+            self._read += 1
+        return self._read > before
 
     def next_read(self, length: int) -> float | None:
+        """When the next bucket is read, in seconds since 1970."""
         if self._read == len(self._buckets):
             return None
         return read_at(self._buckets[self._read].start, length=length, maturity=self.check.maturity)
 
-    def whole(self) -> Carried:
-        self._whole, self._behind = self._whole.after(self._behind), []
+    def figures(self, label: Callable[[Bucket], int]) -> Figures:
+        """What decides, of the buckets that are read."""
+        if not self._ahead or self._read >= self._block_read + len(self._ahead):
+            self._catch_up(label)
+        return self._ahead[self._read - self._block_read]
+
+    def whole(self, label: Callable[[Bucket], int]) -> Carried:
+        """Everything, of the buckets that are read."""
+        self._whole = self._whole.after(self._labelled(self._whole_read, self._read, label))
+        self._whole_read = self._read
         return self._whole
 
-    def enter(self, step: int, gate_margin: float) -> None:
-        self.quick = self.quick.at(step, gate_margin)
-        self._whole = self.whole().at(step, gate_margin)
+    def enter(self, step: int, gate_margin: float, label: Callable[[Bucket], int]) -> None:
+        """At this step from now on. Call it after the labels know of the step."""
+        self._whole = self.whole(label).at(step, gate_margin)
+        self._block = replace(self._whole, state=replace(self._whole.state, bounds=None))
+        self._block_read, self._ahead = self._read, []
+
+    def _catch_up(self, label: Callable[[Bucket], int]) -> None:
+        """Begins the next block at what is read."""
+        self._block = self._block.after(self._labelled(self._block_read, self._read, label))
+        self._block_read = self._read
+        self._ahead = figures_ahead(self._block, self._labelled(self._read, self._read + BLOCK, label))
+
+    def _labelled(self, start: int, end: int, label: Callable[[Bucket], int]) -> list[Bucket]:
+        return [replace(bucket, step=label(bucket)) for bucket in self._buckets[start:end]]
 
 
 def label(recorded: Recorded, begun: Mapping[int, datetime], bucket: Bucket) -> int:

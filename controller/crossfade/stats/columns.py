@@ -34,7 +34,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.n_g)
 
-    def part(self, chosen: slice | NDArray[np.bool_]) -> Columns:
+    def part(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Columns:
         """The chosen buckets only."""
         return Columns(**{name: getattr(self, name)[chosen] for name in _NAMES})
 

@@ -13,6 +13,7 @@ from crossfade.core.evidence import Bucket, Series, Summary
 from crossfade.core.plan import Check, Plan
 from crossfade.core.verdict import Judgement, Verdict
 from crossfade.stats.carried import Carried, start_carried
+from crossfade.stats.columns import Floats
 from crossfade.stats.combine import equal_shares
 from crossfade.stats.estimate import standard_error
 from crossfade.stats.figures import figures
@@ -31,6 +32,7 @@ from crossfade.stats.state import Worked
 from crossfade.stats.worse import CAP, LEAST_RISES, RESTARTS
 
 Numbers = tuple[float, ...]
+MOST_LARGEST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,10 @@ class GridPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckArithmetic:
-    """One check of one judgement. `pending` is the bucket that still lacks calls of one variant: not judged yet."""
+    """One check of one judgement. Of its `judged` buckets, `buckets` are the last, all if all were asked for, and
+    `largest` those that moved the roll-back evidence most, either way, the most first. `pending` is the one that still
+    lacks calls of one variant.
+    """
 
     check: Check
     share: float
@@ -146,7 +151,9 @@ class CheckArithmetic:
     history: Summary
     base: float
     phi: float
+    judged: int
     buckets: tuple[BucketArithmetic, ...]
+    largest: tuple[BucketArithmetic, ...]
     pending: Bucket | None
     worse: WorseTotals
     gate: GateTotals
@@ -154,8 +161,13 @@ class CheckArithmetic:
     interval: tuple[GridPoint, ...]
 
 
-def explain(plan: Plan, series: Sequence[Series], *, step: int) -> tuple[Judgement, tuple[CheckArithmetic, ...]]:
-    """What `judge` says of the same, with the arithmetic of every check in the plan's order."""
+def explain(
+    plan: Plan, series: Sequence[Series], *, step: int, last: int | None = None
+) -> tuple[Judgement, tuple[CheckArithmetic, ...]]:
+    """What `judge` says of the same, with the arithmetic of every check in the plan's order.
+
+    `last` is how many of each check's buckets are shown, None for all: the totals are of all of them.
+    """
     by_metric = {one.metric: one for one in series}
     found = [by_metric.get(check.metric, Series(check.metric)) for check in plan.checks]
     worked = []
@@ -165,17 +177,25 @@ def explain(plan: Plan, series: Sequence[Series], *, step: int) -> tuple[Judgeme
     judgement = judge_carried(plan, [carried for _, carried, _ in worked], step=step)
     shares = equal_shares(len(plan.checks))
     return judgement, tuple(
-        _arithmetic(verdict, share, one, *each)
+        _arithmetic(verdict, share, one, last, *each)
         for verdict, share, one, each in zip(judgement.verdicts, shares, found, worked, strict=True)
     )
 
 
 def _arithmetic(
-    verdict: Verdict, share: float, series: Series, judged: list[Bucket], carried: Carried, parts: list[Worked]
+    verdict: Verdict,
+    share: float,
+    series: Series,
+    shown: int | None,
+    judged: list[Bucket],
+    carried: Carried,
+    parts: list[Worked],
 ) -> CheckArithmetic:
     state = carried.state
-    rows = [row for part in parts for row in _rows(part)]
     last = parts[-1] if parts else None
+    tail = range(0 if shown is None else max(0, len(judged) - shown), len(judged))
+    largest = np.argsort(-np.abs(_gained(parts)), kind="stable")[:MOST_LARGEST].tolist()
+    rows = _rows(judged, parts, sorted({*tail, *largest}))
     return CheckArithmetic(
         check=verdict.check,
         share=share,
@@ -184,10 +204,9 @@ def _arithmetic(
         history=series.history,
         base=float(state.base.mean),
         phi=verdict.overdispersion,
-        buckets=tuple(
-            BucketArithmetic(start=bucket.start, step=bucket.step, blue=bucket.blue, green=bucket.green, **row)
-            for bucket, row in zip(judged, rows, strict=True)
-        ),
+        judged=len(judged),
+        buckets=tuple(rows[place] for place in tail),
+        largest=tuple(rows[place] for place in largest),
         pending=carried.pending,
         worse=WorseTotals(
             margins=_numbers(WORSE_MARGINS),
@@ -240,47 +259,65 @@ def _grid(carried: Carried) -> tuple[GridPoint, ...]:
     return tuple(GridPoint(difference=d, log_e_over=over, log_e_under=under) for d, over, under in _zipped(columns))
 
 
-def _rows(part: Worked) -> list[dict[str, Any]]:
-    """The fields of each bucket's arithmetic besides the bucket itself."""
-    columns, along = part.columns, part.worse
+def _gained(parts: Sequence[Worked]) -> Floats:
+    """How much each judged bucket raised the mixture."""
+    rises = [np.diff(part.worse.log_mixture, prepend=part.before.worse.log_mixture) for part in parts]
+    return np.concatenate(rises) if rises else np.zeros(0)
+
+
+def _rows(judged: Sequence[Bucket], parts: Sequence[Worked], places: Sequence[int]) -> dict[int, BucketArithmetic]:
+    """The arithmetic of the buckets at these places, which rise."""
+    found: dict[int, BucketArithmetic] = {}
+    begin = 0
+    for part in parts:
+        end = begin + len(part.columns)
+        here = np.array([place - begin for place in places if begin <= place < end], dtype=np.int64)
+        for place, row in zip((here + begin).tolist(), _of_part(part, here), strict=True):
+            bucket = judged[place]
+            found[place] = BucketArithmetic(
+                start=bucket.start, step=bucket.step, blue=bucket.blue, green=bucket.green, **row
+            )
+        begin = end
+    return found
+
+
+def _of_part(part: Worked, here: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The fields of the arithmetic of the buckets `here`, besides the buckets themselves."""
+    columns, along = part.columns.part(here), part.worse
     estimated = part.before.stratified.added(columns)
-    mixture = along.log_mixture
     table = {
-        "base": part.a,
-        "variance": part.variance,
-        "phi": part.phi,
-        "soon": part.soon,
-        "alternatives": worse_alternatives(part.a, part.before.margin),
-        "log_es": part.log_e_worse,
-        "tempered": along.tempered,
-        "log_mixture": mixture,
-        "gained": np.diff(mixture, prepend=part.before.worse.log_mixture),
-        "log_e": along.log_e,
-        "rises": along.rises.astype(np.int64),
+        "base": part.a[here],
+        "variance": part.variance[here],
+        "phi": part.phi[here],
+        "soon": part.soon[here],
+        "alternatives": worse_alternatives(part.a[here], part.before.margin),
+        "log_es": part.log_e_worse[here],
+        "tempered": along.tempered[here],
+        "log_mixture": along.log_mixture[here],
+        "gained": _gained([part])[here],
+        "log_e": along.log_e[here],
+        "rises": along.rises[here].astype(np.int64),
         "weight": estimated[:, 0],
         "difference": estimated[:, 1] / estimated[:, 0],
     }
-    gates = _gates(part)
-    return [
-        dict(zip(table, row, strict=True)) | {"gate": gate}
-        for row, gate in zip(_zipped(tuple(table.values())), gates, strict=True)
-    ]
+    rows = zip(_zipped(tuple(table.values())), _gates(part, here), strict=True)
+    return [dict(zip(table, row, strict=True)) | {"gate": gate} for row, gate in rows]
 
 
-def _gates(part: Worked) -> list[GateBets | None]:
-    before, columns, a = part.before, part.columns, part.a
-    bets = gate_bets(columns, a, part.variance, before.gate_margin, before.binary)
+def _gates(part: Worked, here: NDArray[np.int64]) -> list[GateBets | None]:
+    before, columns, a = part.before, part.columns.part(here), part.a[here]
+    bets = gate_bets(columns, a, part.variance[here], before.gate_margin, before.binary)
     table = (
         gate_alternatives(a, before.gate_margin),
         bets.u,
         bets.lambda_g,
         bets.lambda_b,
-        part.log_e_gate,
-        log_sum(before.gate.log_mass + np.cumsum(part.log_e_gate, axis=0)),
+        part.log_e_gate[here],
+        log_sum(before.gate.log_mass + np.cumsum(part.log_e_gate, axis=0))[here],
     )
     names = ("alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_e")
     rows = [GateBets(**dict(zip(names, row, strict=True))) for row in _zipped(table)]
-    return [row if here else None for row, here in zip(rows, columns.step == before.step, strict=True)]
+    return [row if asked else None for row, asked in zip(rows, columns.step == before.step, strict=True)]
 
 
 def _zipped(columns: Sequence[NDArray[Any]]) -> list[tuple[Any, ...]]:

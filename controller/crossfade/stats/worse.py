@@ -64,27 +64,30 @@ class Worse:
         before = np.concatenate((self.log_mixture[None], path[:-1]))
         tempering = running(self.tempering, 1 / phi)[1:]
         used = begun[1:] / tempering
+        counts = np.where(path > 0, path * np.minimum(1.0, used / soon), path)
+        rises = running(self.rises, path > before + 1e-12)[1:]
+        confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
         return Along(
             tempered=tempered,
             log_mass=masses,
             log_waiting=waiting,
             log_mixture=path,
             used=used,
-            log_e=np.where(path > 0, path * np.minimum(1.0, used / soon), path),
-            rises=running(self.rises, path > before + 1e-12)[1:],
+            log_e=counts,
+            rises=rises,
+            peak=np.maximum.accumulate(np.concatenate((self.peak[None], confirmed)))[1:],
             tempering=tempering,
         )
 
     def ended(self, along: Along) -> Worse:
         """The process after the last bucket of `along`, which began with this one."""
-        confirmed = np.where(along.rises >= LEAST_RISES, along.log_e, 0.0)
         return Worse(
             log_mass=along.log_mass[-1],
-            buckets=self.buckets + len(confirmed),
+            buckets=self.buckets + len(along.log_e),
             log_mixture=along.log_mixture[-1],
             log_e=along.log_e[-1],
             rises=along.rises[-1],
-            peak=np.maximum(self.peak, confirmed.max(axis=0)),
+            peak=along.peak[-1],
             tempering=along.tempering[-1],
         )
 
@@ -120,6 +123,7 @@ class Along:
     used: Floats
     log_e: Floats
     rises: Floats
+    peak: Floats
     tempering: Floats
 
 

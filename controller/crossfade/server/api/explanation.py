@@ -15,6 +15,7 @@ from crossfade.server.usecases.tokens import Role
 from crossfade.server.views import explanation as explanation_view
 from crossfade.server.views import replay as replay_view
 
+USUAL_BUCKETS = 1000
 MOST_DIGITS = 6
 
 
@@ -46,16 +47,15 @@ def replay(rollout_id: int) -> ResponseReturnValue:
 
 
 def _explained(rollout_id: int, decision: int | None) -> ResponseReturnValue:
-    buckets = _buckets()
     found = explanation_view.explanation(
-        state().engine, rollout_id, decision, now=datetime.now(UTC), retention=state().retention
+        state().engine, rollout_id, decision, now=datetime.now(UTC), retention=state().retention, buckets=_buckets()
     )
-    return jsonify((found if buckets is None else found.with_last(buckets)).to_dict())
+    return jsonify(found.to_dict())
 
 
 def _buckets() -> int | None:
     """How many of the last buckets are wanted; None for all."""
-    text = request.args.get("buckets", "all")
+    text = request.args.get("buckets", str(USUAL_BUCKETS))
     if text == "all":
         return None
     if not text.isdecimal() or len(text) > MOST_DIGITS or not int(text):

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
 from crossfade.server.api.journal import MOST_ENTRIES, as_asked
-from crossfade.server.pages import chart, traffic
+from crossfade.server.pages import chart, traffic, whatif
 from crossfade.server.pages.live import live
 from crossfade.server.pages.rail import rail
 from crossfade.server.pages.staleness import staleness
@@ -68,6 +68,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
         "split": traffic.split(view),
         "check_names": names,
         "looks": looks,
+        "fields": whatif.fields(view.plan),
         "live": view.ended_at is None,
         "stale": staleness(health(engine, now=now), now, live=True) if view.ended_at is None else None,
     }

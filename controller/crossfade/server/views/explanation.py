@@ -21,20 +21,7 @@ from crossfade.server.gather import evidence
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.views.agreement import differences
 from crossfade.server.views.plain import plain_object
-from crossfade.stats.explanation import BucketArithmetic, CheckArithmetic, explain
-
-MOST_LARGEST = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckExplained:
-    """One check. `buckets_judged` counts all; `arithmetic.buckets` may be the last of them only. `largest` are those
-    that moved the roll-back evidence most, either way.
-    """
-
-    arithmetic: CheckArithmetic
-    buckets_judged: int
-    largest: tuple[BucketArithmetic, ...]
+from crossfade.stats.explanation import CheckArithmetic, explain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,26 +44,24 @@ class Explanation:
     questions: tuple[Question, ...]
     log_e_worse: float
     log_e_worse_needed: float
-    checks: tuple[CheckExplained, ...]
+    checks: tuple[CheckArithmetic, ...]
     numbers: dict[str, Any]
     differs: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return plain_object(self)
 
-    def with_last(self, buckets: int) -> Explanation:
-        """With no more than the last of each check's buckets."""
-        checks = tuple(
-            replace(check, arithmetic=replace(check.arithmetic, buckets=check.arithmetic.buckets[-buckets:]))
-            for check in self.checks
-        )
-        return replace(self, checks=checks)
-
 
 def explanation(
-    engine: Engine, rollout_id: int, decision: int | None = None, *, now: datetime, retention: timedelta
+    engine: Engine,
+    rollout_id: int,
+    decision: int | None = None,
+    *,
+    now: datetime,
+    retention: timedelta,
+    buckets: int | None = None,
 ) -> Explanation:
-    """Of the journal's entry `decision`, or of the latest look.
+    """Of the journal's entry `decision`, or of the latest look, with the last `buckets` of each check, None for all.
 
     Raises `NotFound` for a rollout, decision or look that is not there, and `Conflict` when the evidence is past
     retention.
@@ -92,7 +77,7 @@ def explanation(
         series = evidence(connection, stored, plan, look.at)
     before = [other for other in entries if (other.id < entry.id if entry else other.at < look.at)]
     rollout = replace(past.after(stored, before), plan=plan)
-    judgement, checks = explain(plan, series, step=rollout.step)
+    judgement, checks = explain(plan, series, step=rollout.step, last=buckets)
     found = decide(rollout, judgement, past.conditions(look), look.at)
     text, numbers = sentence(found), decision_figures(found)
     computed = {"act": str(found.act), "reason": str(found.reason), "sentence": text, "step": rollout.step} | numbers
@@ -111,7 +96,7 @@ def explanation(
         questions=questions(found),
         log_e_worse=judgement.log_e_worse,
         log_e_worse_needed=judgement.log_e_worse_needed,
-        checks=tuple(_explained(check) for check in checks),
+        checks=checks,
         numbers=numbers,
         differs=tuple(differences(recorded, computed)),
     )
@@ -139,8 +124,3 @@ def _look(connection: Connection, rollout_id: int, entry: Row[Any] | None) -> Ro
 
 def _entry_of(entries: Sequence[Row[Any]], look: Row[Any]) -> Row[Any] | None:
     return next((entry for entry in entries if past.is_decision(entry) and entry.at == look.at), None)
-
-
-def _explained(check: CheckArithmetic) -> CheckExplained:
-    largest = sorted(check.buckets, key=lambda bucket: -abs(bucket.gained))[:MOST_LARGEST]
-    return CheckExplained(arithmetic=check, buckets_judged=len(check.buckets), largest=tuple(largest))
