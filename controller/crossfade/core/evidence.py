@@ -27,7 +27,7 @@ class Summary:
         n, s, q = self.n, self.s, self.q
         slack = ROUNDING * n
         if not (n == n // 1 and 0 <= s <= n + slack and 0 <= q <= s + slack):
-            raise ValueError(f"impossible sums: {_impossible(n, s, q)}; got n={n}, s={s}, q={q}")
+            raise ValueError(f"impossible sums: {_impossible(n, s)}; got n={n}, s={s}, q={q}")
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(self.n + other.n, self.s + other.s, self.q + other.q)
@@ -46,7 +46,7 @@ class Summary:
         return max(0.0, self.q / self.n - mean * mean)
 
 
-def _impossible(n: float, s: float, q: float) -> str:
+def _impossible(n: float, s: float) -> str:
     """Which sum cannot be, and why. Asked the right way round: NaN is neither above nor below anything."""
     if not (n >= 0 and n == n // 1):
         return "n must be a whole number of calls, at least 0"
