@@ -10,6 +10,7 @@ from drawn_evidence import bucket, columns_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
+from slow_judge import nearest, real
 
 from crossfade.core.evidence import Bucket, Summary
 from crossfade.stats.balanced import (
@@ -94,6 +95,21 @@ def test_u_is_the_nearest_point_of_the_null(a: float, c: float, d: float, n_g: i
     best = minimize_scalar(distance, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
     u = float(bets(a, c, d, n_g, n_b, 1 if c - a > d else -1).u[0, 0])
     assert distance(u) <= best.fun * (1 + 1e-6) + 1e-12
+
+
+def test_u_is_found_at_any_split_and_rate_of_the_ramp() -> None:
+    rng = np.random.default_rng(1)
+    count, side = 1500, rng.choice([1, -1], 1500)
+    margin = rng.choice([0.001, 0.005, 0.01, 0.05], count)
+    a = 10 ** rng.uniform(-4, -0.3, count)
+    d = margin * rng.choice([-4, -1, -0.2, 0, 0.2, 1, 4], count)
+    c = np.clip(a + d + side * margin * rng.choice([1, 4, 16], count), 1e-6, 0.98)
+    n_g, n_b = np.rint(10 ** rng.uniform(0, 3, count)), np.rint(10 ** rng.uniform(2, 3.7, count))
+    found = binary_bets(a, c, d, n_g, n_b, 1).u
+    rows = zip(a, c, d, n_g, n_b, strict=True)
+    best = np.array([float(nearest(*map(real, row[:3]), int(row[3]), int(row[4]))) for row in rows])
+    room = np.maximum(1e-6, np.minimum.reduce([best, 1 - best, best + d, 1 - best - d]))
+    assert (np.abs(found - best) / room).max() <= 1e-3
 
 
 def test_a_bucket_of_binary_losses_is_the_likelihood_ratio_in_plain_arithmetic() -> None:

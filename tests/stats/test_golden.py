@@ -1,6 +1,6 @@
 """The judge against a slow and independent computation: fixed evidence in golden.json, and small evidence as it comes.
 
-They agree to 1e-13 or so, although `u`, which aims the bets of gate and interval, is found by six steps of Newton here
+They agree to 1e-13 or so, although `u`, which aims the bets of gate and interval, is found by a few steps of Newton here
 and by halving there. `python tests/stats/slow_judge.py` writes golden.json anew, in a minute.
 """
 
