@@ -246,6 +246,14 @@ CASES = (
         step=0,
     ),
     Case(
+        name="hardly a green call, and blue not as it was",
+        buckets=(binary(0, (1541, 134), (2, 0)), binary(10, (107, 0), (7, 0)), binary(20, (1721, 0), (1, 0))),
+        history=bad(1_333, 9),
+        margin="7",
+        weights=("1", "5"),
+        step=0,
+    ),
+    Case(
         name="an outage of both",
         buckets=drawn(140, 15, rate(0.02), rate(0.02), weight=0.2)
         + drawn(141, 5, rate(0.5), rate(0.5), weight=0.2, start=15)

@@ -250,14 +250,15 @@ class Bet:
 
 
 def nearest(a: Real, c: Real, d: Real, n_g: int, n_b: int) -> Real:
-    """The u where n_b KL(a, u) + n_g KL(c, u + d) is least, with u and u + d in (0, 1).
+    """The u where n_b KL(a, u) + n_g KL(c, u + d) is least, with u and u + d in [0, 1], a billionth from its ends.
 
     Its slope is n_b (u - a) / (u (1 - u)) + n_g (u + d - c) / ((u + d)(1 - u - d)), which rises from -inf to +inf; its
     sign is that of the cubic below, halved in whole numbers of 1 / 2^160.
     """
     one = 2**PLACES
     a_, c_, d_ = (int(value * one) for value in (a, c, d))
-    low, high = max(0, -d_), min(one, one - d_)
+    edge = one // 10**9
+    low, high = max(0, -d_) + edge, min(one, one - d_) - edge
     while high - low > 1:
         u = (low + high) // 2
         p = u + d_

@@ -109,7 +109,7 @@ def test_u_is_found_at_any_split_and_rate_of_the_ramp() -> None:
     rows = zip(a, c, d, n_g, n_b, strict=True)
     best = np.array([float(nearest(*map(real, row[:3]), int(row[3]), int(row[4]))) for row in rows])
     room = np.maximum(1e-6, np.minimum.reduce([best, 1 - best, best + d, 1 - best - d]))
-    assert (np.abs(found - best) / room).max() <= 1e-3
+    assert (np.abs(found - best) / room).max() <= 1e-6
 
 
 def test_a_bucket_of_binary_losses_is_the_likelihood_ratio_in_plain_arithmetic() -> None:

@@ -1,7 +1,7 @@
 """The judge against a slow and independent computation: fixed evidence in golden.json, and small evidence as it comes.
 
-They agree to 1e-13 or so, although `u`, which aims the bets of gate and interval, is found by a few steps of Newton here
-and by halving there. `python tests/stats/slow_judge.py` writes golden.json anew, in a minute.
+They agree to 1e-13 or so, although `u`, which aims the bets of gate and interval, is found by Newton's method here and
+by halving there. `python tests/stats/slow_judge.py` writes golden.json anew, in a minute.
 """
 
 from __future__ import annotations

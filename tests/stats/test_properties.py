@@ -215,4 +215,4 @@ def test_every_number_is_finite_and_the_interval_never_contradicts_the_verdict(
         assert v.upper <= v.gate_margin
         assert v.step_buckets > 0
     if v.lower is not None and v.upper is not None:
-        assert v.lower < v.upper
+        assert v.lower <= v.upper  # equal where both nulls of one difference were rejected, at different times
