@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.evidence import Bucket, Summary
 from crossfade.core.histogram import (
     bin_dollars,
     bin_seconds,
@@ -144,30 +142,3 @@ def test_a_call_that_costs_nothing_reads_back_as_nothing() -> None:
     assert (cost_bin(0.0), bin_dollars(0), cost_bin(1e9)) == (0, 0.0, 1000)
     assert mean_dollars({cost_bin(0.0): 1, cost_bin(0.02): 1}) == pytest.approx(0.01, rel=0.0101)
     assert mean_dollars({}) is None
-
-
-summaries = st.integers(0, 1000).flatmap(lambda n: st.integers(0, n).map(lambda s: Summary(n, float(s), float(s))))
-
-
-@given(parts=st.lists(summaries, max_size=6), order=st.randoms())
-def test_summaries_merge_in_any_order(parts: list[Summary], order: Any) -> None:
-    shuffled = list(parts)
-    order.shuffle(shuffled)
-    assert sum(parts, Summary()) == sum(shuffled, Summary())
-
-
-@pytest.mark.parametrize("sums", [(-1, 0, 0), (1, 2, 1), (2, 1, 1.5), (2, -0.5, -0.5), (1, math.nan, 0)])
-def test_impossible_sums_are_refused(sums: tuple[int, float, float]) -> None:
-    with pytest.raises(ValueError, match="impossible sums"):
-        Summary(*sums)
-
-
-def test_means_and_variances_of_nothing_are_unknown() -> None:
-    assert Summary().mean is None
-    assert Summary().variance is None
-    assert Summary(4, 1, 1).variance == pytest.approx(0.1875)
-
-
-def test_buckets_add_up_and_keep_the_earliest_start() -> None:
-    both = Bucket(10, 1, Summary(1), Summary(2, 1, 1)) + Bucket(20, 1, Summary(3, 1, 1))
-    assert both == Bucket(10, 1, Summary(4, 1, 1), Summary(2, 1, 1))

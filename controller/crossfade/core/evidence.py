@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ROUNDING = 1e-9
+"""What rounding may add to a sum, per call: in proportion to n, so that possible sums add up to possible sums."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Sums of one variant's losses: `n` calls, `s` their sum, `q` the sum of their squares (0 <= q <= s <= n)."""
+    """Sums of one variant's losses: `n` calls, `s` their sum, `q` the sum of their squares (0 <= q <= s <= n).
+
+    ValueError, naming the sum and what it must be, for sums that no losses in [0, 1] have.
+    """
 
     n: int = 0
     s: float = 0.0
     q: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.n >= 0 and -1e-9 <= self.q <= self.s + 1e-9 and self.s <= self.n + 1e-9):
-            raise ValueError(f"impossible sums: n={self.n}, s={self.s}, q={self.q}; need 0 <= q <= s <= n")
+        n, s, q = self.n, self.s, self.q
+        slack = ROUNDING * n
+        if not (n == n // 1 and 0 <= s <= n + slack and 0 <= q <= s + slack):
+            raise ValueError(f"impossible sums: {_impossible(n, s)}; got n={n}, s={s}, q={q}")
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(self.n + other.n, self.s + other.s, self.q + other.q)
@@ -36,6 +44,15 @@ class Summary:
             return None
         mean = self.s / self.n
         return max(0.0, self.q / self.n - mean * mean)
+
+
+def _impossible(n: float, s: float) -> str:
+    """Which sum cannot be, and why. Asked the right way round: NaN is neither above nor below anything."""
+    if not (n >= 0 and n == n // 1):
+        return "n must be a whole number of calls, at least 0"
+    if not 0 <= s <= n + ROUNDING * n:
+        return "s, the sum of losses in [0, 1], must be in [0, n]"
+    return "q, the sum of squared losses in [0, 1], must be in [0, s]"
 
 
 EMPTY = Summary()

@@ -1,0 +1,539 @@
+"""The judgement of one check over again: slowly, in plain loops, with fifty digits, exact where whole numbers allow.
+
+Nothing here comes from `crossfade.stats`. E-values are multiplied as they are, not added up as logs; every restart is
+a process of its own; the hypergeometric is counted in whole numbers; `u` is found by halving an interval.
+
+    python tests/stats/slow_judge.py      writes golden.json beside this file, some minutes
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import comb
+from pathlib import Path
+from typing import Any
+
+from golden_cases import CASES, Case, case_to_dict
+from mpmath.ctx_mp import MPContext
+
+from crossfade.core.evidence import Bucket, Summary
+
+GOLDEN = Path(__file__).with_name("golden.json")
+
+mp = MPContext()
+mp.dps = 50
+Real = Any
+"""A number of fifty digits."""
+
+DECAY = mp.mpf(1) / 2 ** (mp.mpf(1) / 100)
+IMAGINED = Fraction(5, 100)
+PLACES = 160
+
+
+def real(value: float | Fraction) -> Real:
+    """The number meant, to fifty digits: a float is exactly what it is."""
+    exact = Fraction(value)
+    return mp.mpf(exact.numerator) / exact.denominator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Margins as differences of losses, levels as chances, green's weights as shares."""
+
+    margin: Fraction
+    gate_margin: Fraction
+    step: int
+    weight: Fraction
+    alpha: Fraction = Fraction(5, 100)
+    beta: Fraction = Fraction(5, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    ruling: str
+    log_e_worse: Real
+    log_e_gate: Real
+    phi: Real
+    estimate: Real | None
+    lower: Real | None
+    upper: Real | None
+    calls_needed: int | None
+    buckets: int
+    step_buckets: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One bucket with calls of both variants, exact, and what was known when it came."""
+
+    step: int
+    n_g: int
+    s_g: Fraction
+    q_g: Fraction
+    n_b: int
+    s_b: Fraction
+    q_b: Fraction
+    binary: bool
+    """The bucket's own losses are 0 or 1."""
+    as_binary: bool
+    """All losses before it were, so that it is judged as one of them."""
+    a: Real
+    variance: Real
+    phi: Real
+    soon: Real
+
+    @property
+    def tempering(self) -> Real:
+        """N / (N - 1)."""
+        n = self.n_g + self.n_b
+        return real(Fraction(n, n - 1))
+
+
+# What is known before a bucket
+
+
+def merged(buckets: Sequence[Bucket]) -> list[Bucket]:
+    """Adjacent buckets of one step together until both variants have calls; leftovers of a step are no evidence."""
+    out: list[Bucket] = []
+    waiting: list[Bucket] = []
+    for bucket in buckets:
+        if waiting and waiting[0].step != bucket.step:
+            waiting = []
+        waiting.append(bucket)
+        if sum(k.green.n for k in waiting) > 0 and sum(k.blue.n for k in waiting) > 0:
+            out.append(Bucket(waiting[0].start, bucket.step, added(k.blue for k in waiting), added(k.green for k in waiting)))  # fmt: skip  # noqa: E501
+            waiting = []
+    return out
+
+
+def added(parts: Iterator[Summary]) -> Summary:
+    held = list(parts)
+    return Summary(sum(p.n for p in held), sum(p.s for p in held), sum(p.q for p in held))
+
+
+def zero_or_one(*variants: Summary) -> bool:
+    """Sums of losses that are 0 or 1: q = s, and s is a whole number."""
+    s, q = sum(Fraction(v.s) for v in variants), sum(Fraction(v.q) for v in variants)
+    near = all(abs(Fraction(v.s) - round(v.s)) <= Fraction(1, 10**6) for v in variants)
+    return near and abs(q - s) <= Fraction(1, 10**9) * (1 + s)
+
+
+def variance_of(n: Real, s: Real, q: Real) -> Real:
+    return q / n - (s / n) ** 2
+
+
+class Base:
+    """Blue's decayed sums."""
+
+    def __init__(self, history: Summary, first: int | None) -> None:
+        """`first`: blue's calls in the first judged bucket. History is worth at most a window of such buckets."""
+        self.n, self.s, self.q = (real(value) for value in (history.n, history.s, history.q))
+        if first is not None and history.n:
+            window = 1 / (1 - DECAY)
+            share = min(mp.mpf(1), window * first / history.n)
+            self.n, self.s, self.q = share * self.n, share * self.s, share * self.q
+
+    def add(self, n: int, s: Fraction, q: Fraction) -> None:
+        self.n, self.s, self.q = DECAY * self.n + n, DECAY * self.s + real(s), DECAY * self.q + real(q)
+
+    @property
+    def raw_mean(self) -> Real:
+        """With one imagined call of mean 0.05."""
+        return (self.s + real(IMAGINED)) / (self.n + 1)
+
+    @property
+    def mean(self) -> Real:
+        return min(real(Fraction(97, 100)), max(real(Fraction(1, 10**6)), self.raw_mean))
+
+    @property
+    def variance(self) -> Real:
+        """The imagined call has variance 0.05 too."""
+        square = (self.q + real(IMAGINED + IMAGINED**2)) / (self.n + 1)
+        return max(real(Fraction(1, 10**6)), square - self.raw_mean**2)
+
+
+class Dispersion:
+    """Seen and nominal variance of successive differences, each a sum over pairs of buckets."""
+
+    def __init__(self) -> None:
+        self.seen = self.nominal = mp.mpf(0)
+        self.decayed = {"g": [mp.mpf(0)] * 3, "b": [mp.mpf(0)] * 3}
+        self.last: Bucket | None = None
+
+    def ratio(self, pseudo_buckets: int) -> Real:
+        return max(mp.mpf(1), (pseudo_buckets + self.seen) / (pseudo_buckets + self.nominal))
+
+    def add(self, bucket: Bucket) -> None:
+        for name, sums in (("g", bucket.green), ("b", bucket.blue)):
+            now = (real(sums.n), real(sums.s), real(sums.q))
+            self.decayed[name] = [DECAY * old + new for old, new in zip(self.decayed[name], now, strict=True)]
+        if self.last is not None:
+            self._pair(self.last, bucket)
+        self.last = bucket
+
+    def _pair(self, before: Bucket, now: Bucket) -> None:
+        both = [g + b for g, b in zip(self.decayed["g"], self.decayed["b"], strict=True)]
+        overall = variance_of(*both)
+        inside = [real(inside_variance(k)) for k in (before, now)]
+        if overall <= 0 or sum(inside) <= 0:
+            return
+        # Green's own variance starts as everybody's, with the weight of twenty calls.
+        green = [own + 20 * all_ / both[0] for own, all_ in zip(self.decayed["g"], both, strict=True)]
+        r_g, r_b = (
+            max(mp.mpf(0), variance_of(*green)) / overall,
+            max(mp.mpf(0), variance_of(*self.decayed["b"])) / overall,
+        )
+        jump = real(difference(now) - difference(before))
+        nominal = sum(p * (r_g / k.green.n + r_b / k.blue.n) for p, k in zip(inside, (before, now), strict=True))
+        width = sum(real(Fraction(1, v.n)) for k in (before, now) for v in (k.green, k.blue))
+        w = 1 / (max(overall, *inside) * width)
+        kurtosis = max(mp.mpf(0), 1 - 6 * overall) / overall * width / 2
+        u = 2 / (2 + kurtosis)
+        self.seen += u * w * jump**2
+        self.nominal += u * w * nominal
+
+
+def inside_variance(bucket: Bucket) -> Fraction:
+    """Of one call's loss inside the bucket, both variants pooled, with N - 1 below."""
+    n = bucket.green.n + bucket.blue.n
+    s, q = Fraction(bucket.green.s) + Fraction(bucket.blue.s), Fraction(bucket.green.q) + Fraction(bucket.blue.q)
+    return max(Fraction(0), (q - s * s / n) / (n - 1))
+
+
+def difference(bucket: Bucket) -> Fraction:
+    return Fraction(bucket.green.s) / bucket.green.n - Fraction(bucket.blue.s) / bucket.blue.n
+
+
+def known(buckets: Sequence[Bucket], history: Summary) -> tuple[list[Judged], Base, Dispersion, bool]:
+    """Each judged bucket and what was known before it; base rate and dispersion after all; whether all are binary."""
+    rows = merged(buckets)
+    base = Base(history, rows[0].blue.n if rows else None)
+    dispersion = Dispersion()
+    all_binary = abs(Fraction(history.q) - Fraction(history.s)) <= Fraction(1, 10**9) * (1 + Fraction(history.s))
+    out = []
+    for row in rows:
+        green, blue = row.green, row.blue
+        a, variance, phi = base.mean, base.variance, dispersion.ratio(20)
+        base.add(blue.n, Fraction(blue.s), Fraction(blue.q))
+        dispersion.add(row)
+        binary = zero_or_one(green, blue)
+        out.append(
+            Judged(
+                step=row.step, n_g=green.n, s_g=Fraction(green.s), q_g=Fraction(green.q), n_b=blue.n,
+                s_b=Fraction(blue.s), q_b=Fraction(blue.q), binary=binary, as_binary=all_binary,
+                a=a, variance=variance, phi=phi, soon=dispersion.ratio(3),
+            )
+        )  # fmt: skip
+        all_binary = all_binary and binary
+    return out, base, dispersion, all_binary
+
+
+# E-values of one bucket
+
+
+def conditional_e(x: int, m: int, n_g: int, n_b: int, psi: Real) -> Real:
+    """psi^x over its mean under the hypergeometric. Exact when psi is a Fraction."""
+    ways = {j: comb(n_g, j) * comb(n_b, m - j) for j in range(max(0, m - n_b), min(m, n_g) + 1)}
+    return psi**x * sum(ways.values()) / sum(way * psi**j for j, way in ways.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bet:
+    """On a green loss y it pays 1 + g (y - u - d), on a blue loss x it pays 1 + b (x - u)."""
+
+    u: Real
+    g: Real
+    b: Real
+
+
+def nearest(a: Real, c: Real, d: Real, n_g: int, n_b: int) -> Real:
+    """The u where n_b KL(a, u) + n_g KL(c, u + d) is least, with u and u + d in [0, 1], a billionth from its ends.
+
+    Its slope is n_b (u - a) / (u (1 - u)) + n_g (u + d - c) / ((u + d)(1 - u - d)), which rises from -inf to +inf; its
+    sign is that of the cubic below, halved in whole numbers of 1 / 2^160.
+    """
+    one = 2**PLACES
+    a_, c_, d_ = (int(value * one) for value in (a, c, d))
+    edge = one // 10**9
+    low, high = max(0, -d_) + edge, min(one, one - d_) - edge
+    while high - low > 1:
+        u = (low + high) // 2
+        p = u + d_
+        slope = n_b * (u - a_) * p * (one - p) + n_g * (p - c_) * u * (one - u)
+        low, high = (u, high) if slope < 0 else (low, u)
+    return mp.mpf(low) / one
+
+
+def balanced(u: Real, d: Real, g: Real, n_g: int, n_b: int, side: int, most_lost: Real) -> Bet:
+    """The bet g on green, none if it has the wrong sign, balanced by blue's and shrunk to lose at most `most_lost`."""
+    if side * g <= 0:
+        return Bet(u=u, g=mp.mpf(0), b=mp.mpf(0))
+    b = -g * n_g / n_b
+    worst = max(-g * (0 - u - d), -g * (1 - u - d), -b * (0 - u), -b * (1 - u))
+    shrink = min(mp.mpf(1), most_lost / worst)
+    return Bet(u=u, g=shrink * g, b=shrink * b)
+
+
+def bet_on_binary(a: Real, c: Real, d: Real, n_g: int, n_b: int, side: int) -> Bet:
+    u = nearest(a, c, d, n_g, n_b)
+    p = u + d
+    return balanced(u, d, (c - p) / (p * (1 - p)), n_g, n_b, side, real(Fraction(999, 1000)))
+
+
+def bet_on_bounded(a: Real, variance: Real, c: Real, d: Real, n_g: int, n_b: int, side: int) -> Bet:
+    e = c - a - d
+    i_g, i_b = n_g / variance, n_b / variance
+    u = a + e * i_g / (i_g + i_b)
+    u = min(max(u, mp.mpf(0), -d), mp.mpf(1), 1 - d)
+    g = e * i_g * i_b / (i_g + i_b) / n_g
+    return balanced(u, d, g, n_g, n_b, side, real(Fraction(9, 10)))
+
+
+def chord(bet: Real, m: Real, n: int, s: Real) -> Real:
+    """log of the product over n losses of 0 and 1 that sum to s; a lower bound for losses between."""
+    return s * mp.log(1 + bet * (1 - m)) + (n - s) * mp.log(1 - bet * m)
+
+
+def s_and_q(bet: Real, m: Real, n: int, s: Real, q: Real) -> Real:
+    """The other lower bound. The largest loss is taken as at least 1/10,000, which only lowers it."""
+    b = max(bet * m, -bet * (1 - m), real(Fraction(1, 10_000)))
+    c2 = (-mp.log(1 - b) - b) / b**2
+    return bet * (s - n * m) - c2 * bet**2 * (q - 2 * m * s + n * m**2)
+
+
+def log_e_balanced(row: Judged, c: Real, d: Real, side: int) -> Real:
+    """log E of the bet on c against the null d, before any tempering."""
+    s_g, s_b, q_g, q_b = real(row.s_g), real(row.s_b), real(row.q_g), real(row.q_b)
+    if row.as_binary:
+        bet = bet_on_binary(row.a, c, d, row.n_g, row.n_b, side)
+        return chord(bet.g, bet.u + d, row.n_g, s_g) + chord(bet.b, bet.u, row.n_b, s_b)
+    bet = bet_on_bounded(row.a, row.variance, c, d, row.n_g, row.n_b, side)
+    total = mp.mpf(0)
+    for stake, m, n, s, q in ((bet.g, bet.u + d, row.n_g, s_g, q_g), (bet.b, bet.u, row.n_b, s_b, q_b)):
+        total += max(chord(stake, m, n, s), s_and_q(stake, m, n, s, q))
+    return total
+
+
+# The two processes
+
+
+MOST = Fraction(98, 100)
+LEAST = Fraction(1, 10**6)
+
+
+def log_e_worse(row: Judged, margin: Real) -> list[Real]:
+    """log E of the bucket for the five alternatives, capped, divided by phi."""
+    out = []
+    for multiple in (1, 2, 4, 8, 32):
+        c = min(real(MOST), row.a + margin * multiple)
+        if not row.as_binary:
+            log_e = log_e_balanced(row, c, mp.mpf(0), 1) / row.tempering
+        elif row.binary:
+            psi = (c / (1 - c)) / (row.a / (1 - row.a))
+            log_e = mp.log(conditional_e(round(row.s_g), round(row.s_g + row.s_b), row.n_g, row.n_b, psi))
+        else:
+            log_e = mp.mpf(0)
+        out.append(min(mp.mpf("1.5"), log_e) / row.phi)
+    return out
+
+
+def waiting(k: int) -> Real:
+    """g(k): the share of the later starts still to come when k of them have begun."""
+    return 1 / (1 + mp.log(1 + mp.mpf(k) / 100))
+
+
+def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, bool]:
+    """(log E that counts, or its peak once that is over; whether two buckets raised it)."""
+    weights = [Fraction(25, 100), Fraction(25, 100), Fraction(20, 100), Fraction(15, 100), Fraction(15, 100)]
+    quarter = mp.mpf(1) / 4
+    started: list[list[Real]] = []
+    mixture = counts = peak = mp.mpf(0)
+    rises, tempering = 0, mp.mpf(0)
+    for t, row in enumerate(rows):
+        share = 1 - quarter if t == 0 else quarter * (waiting(t - 1) - waiting(t))
+        started.append([share * real(w) for w in weights])
+        factors = [mp.exp(each) for each in log_e_worse(row, margin)]
+        started = [[held * factor for held, factor in zip(one, factors, strict=True)] for one in started]
+        before, mixture = mixture, mp.log(sum(sum(one) for one in started) + quarter * waiting(t))
+        rises += mixture > before + mp.mpf(10) ** -12
+        tempering += 1 / row.phi
+        used = (t + 1) / tempering
+        counts = mixture * min(mp.mpf(1), used / row.soon) if mixture > 0 else mixture
+        if rises >= 2:
+            peak = max(peak, counts)
+    return (peak if peak >= needed else counts), rises >= 2
+
+
+def gate(rows: Sequence[Judged], asked: Asked) -> Real:
+    """log E of the gate, over the buckets of the step."""
+    d, total = real(asked.gate_margin), mp.mpf(0)
+    for name, weight in (
+        ("equal", Fraction(60, 100)),
+        ("half the margin", Fraction(25, 100)),
+        ("errors halved", Fraction(15, 100)),
+    ):
+        e = real(weight)
+        for row in rows:
+            if row.step == asked.step:
+                c = {"equal": row.a, "half the margin": row.a + d / 2, "errors halved": row.a / 2}[name]
+                e *= mp.exp(log_e_balanced(row, min(real(MOST), c), d, -1) / row.phi / row.tempering)
+        total += e
+    return mp.log(total)
+
+
+MULTIPLES = [Fraction(m) for m in "0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 6 8 12 16 24 32 64".split()]  # noqa: SIM905
+
+
+def bound(rows: Sequence[Judged], asked: Asked, d: Fraction, side: int) -> Real:
+    """log E against "<= d" (side 1) or ">= d" (side -1), over the whole rollout."""
+    total = mp.mpf(0)
+    for multiple, weight in ((1, Fraction(40, 100)), (4, Fraction(35, 100)), (16, Fraction(25, 100))):
+        e = real(weight)
+        for row in rows:
+            c = row.a + real(d) + side * multiple * real(asked.margin)
+            c = min(real(MOST), max(real(LEAST), c))
+            e *= mp.exp(log_e_balanced(row, c, real(d), side) / row.phi / row.tempering)
+        total += e
+    return mp.log(total)
+
+
+def interval(rows: Sequence[Judged], asked: Asked, ruling: str) -> tuple[Real | None, Real | None]:
+    """(lower, upper) by asking every difference of the grid."""
+    above = [m * asked.margin for m in MULTIPLES if m * asked.margin < Fraction(95, 100)]
+    grid = sorted([-d for d in above] + [Fraction(0)] + above)
+    over_needed, under_needed = -mp.log(real(asked.alpha)), -mp.log(real(asked.beta))
+    over = [d for d in grid if bound(rows, asked, d, 1) >= over_needed]
+    under = [d for d in grid if bound(rows, asked, d, -1) >= under_needed]
+    if ruling == "failed":
+        lower = max((d for d in over if d > 0), default=Fraction(1, 10**9))
+    else:
+        lower = max((d for d in over if d <= 0), default=None)
+    upper = min(under, default=None)
+    if ruling == "passed":
+        upper = min(asked.gate_margin, asked.gate_margin if upper is None else upper)
+    if lower is not None and upper is not None and upper <= lower:
+        lower, upper = (lower, None) if ruling == "failed" else (upper, lower)
+    return None if lower is None else real(lower), None if upper is None else real(upper)
+
+
+# What is shown beside them
+
+
+def mantel_haenszel(rows: Sequence[Judged]) -> Fraction | None:
+    weights = [Fraction(row.n_g * row.n_b, row.n_g + row.n_b) for row in rows]
+    gaps = [row.s_g / row.n_g - row.s_b / row.n_b for row in rows]
+    return sum(w * gap for w, gap in zip(weights, gaps, strict=True)) / sum(weights) if rows else None
+
+
+def squared_error(rows: Sequence[Judged], buckets: Sequence[Bucket], phi: Real) -> Real:
+    """Of the estimate: each variant's overall variance, with half a good and half a bad call imagined, times phi."""
+    total = Fraction(0)
+    weights = [Fraction(row.n_g * row.n_b, row.n_g + row.n_b) for row in rows]
+    for name in ("green", "blue"):
+        sums = added(getattr(bucket, name) for bucket in buckets)
+        n, half = sums.n + 1, Fraction(1, 2)
+        variance = max(Fraction(0), (Fraction(sums.q) + half) / n - ((Fraction(sums.s) + half) / n) ** 2)
+        calls = [row.n_g if name == "green" else row.n_b for row in rows]
+        total += variance * sum(w * w / n_t for w, n_t in zip(weights, calls, strict=True))
+    return phi * real(total / sum(weights) ** 2)
+
+
+def kl(p: Real, q: Real) -> Real:
+    return p * mp.log(p / q) + (1 - p) * mp.log((1 - p) / (1 - q))
+
+
+def calls_needed(
+    rows: Sequence[Judged], buckets: Sequence[Bucket], base: Base, phi: Real, log_e: Real, binary: bool, asked: Asked
+) -> int | None:
+    if not rows and not base.n:
+        return None
+    estimate, error2 = mp.mpf(0), mp.mpf(0)
+    if rows:
+        estimate, error2 = real(mantel_haenszel(rows) or 0), squared_error(rows, buckets, phi)
+    margin, d, w = real(asked.margin), real(asked.gate_margin), real(asked.weight)
+    trend = estimate * margin**2 / (margin**2 + error2)
+    if trend >= d:
+        return None
+    level = -mp.log(real(asked.beta))
+    if log_e >= level:
+        return 0
+    a, green = base.mean, max(mp.mpf(0), base.mean + trend)
+    if binary:
+        a, c = (min(real(MOST), max(real(LEAST), p)) for p in (a, green))
+        u = nearest(a, c, d, w, 1 - w)
+        information = (1 - w) * kl(a, u) + w * kl(c, u + d)
+    else:
+        information = (green - a - d) ** 2 / 2 / (base.variance / w + base.variance / (1 - w))
+    return int(mp.ceil((level - log_e) * phi / information))
+
+
+def judge_slowly(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> Answer:
+    """The whole judgement of one check that is alone in its plan."""
+    rows, base, dispersion, binary = known(buckets, history)
+    needed = -mp.log(real(asked.alpha))
+    log_e, confirmed = worse(rows, real(asked.margin), needed)
+    log_gate = gate(rows, asked)
+    here = sum(row.step == asked.step for row in rows)
+    if log_e >= needed and confirmed:
+        ruling = "failed"
+    elif not here:
+        ruling = "no_data"
+    else:
+        ruling = "passed" if log_gate >= -mp.log(real(asked.beta)) else "inconclusive"
+    lower, upper = interval(rows, asked, ruling)
+    estimate = mantel_haenszel(rows)
+    phi = dispersion.ratio(20)
+    return Answer(
+        ruling=ruling,
+        log_e_worse=log_e,
+        log_e_gate=log_gate,
+        phi=phi,
+        estimate=None if estimate is None else real(estimate),
+        lower=lower,
+        upper=upper,
+        calls_needed=calls_needed(rows, buckets, base, phi, log_gate, binary, asked),
+        buckets=len(rows),
+        step_buckets=here,
+    )
+
+
+# The golden file
+
+
+def asked_of(case: Case) -> Asked:
+    """A gate asks for the margin over the weight it leads to, at most a half."""
+    margin = Fraction(case.margin) / 100
+    ahead = Fraction(case.weights[case.step + 1]) if case.step + 1 < len(case.weights) else Fraction(100)
+    return Asked(
+        margin=margin,
+        gate_margin=min(Fraction(1, 2), margin * 100 / ahead),
+        step=case.step,
+        weight=Fraction(case.weights[case.step]) / 100,
+    )
+
+
+def answer_to_dict(answer: Answer) -> dict[str, Any]:
+    """Numbers as text with twenty digits."""
+    shown = {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
+    return {name: mp.nstr(value, 20) if isinstance(value, mp.mpf) else value for name, value in shown.items()}
+
+
+def golden(case: Case) -> dict[str, Any]:
+    """What golden.json holds of one case."""
+    return {**case_to_dict(case), "answer": answer_to_dict(judge_slowly(case.buckets, case.history, asked_of(case)))}
+
+
+def as_text(cases: dict[str, dict[str, Any]]) -> str:
+    """JSON with a line for each key of a case."""
+    shown = []
+    for name, held in cases.items():
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in held.items())
+        shown.append(f" {json.dumps(name)}: {{\n{lines}\n }}")
+    return "{\n" + ",\n".join(shown) + "\n}\n"
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(as_text({case.name: golden(case) for case in CASES}))
