@@ -87,7 +87,7 @@ def _truth(reader: Reader, *, is_score: bool) -> Truth:
         reader.problem("--turn", f"is {turn:g} points; must be at least 0 and at most 100")
     outage = _pair(reader, "--outage", ":", "FROM:TO in calls, such as 5000:6000") or (math.inf, math.inf)
     if outage[0] > outage[1] or outage[0] == outage[1] < math.inf:
-        reader.problem("--outage", f"ends at {outage[1]:g}, not after its beginning at {outage[0]:g}; turn them round")
+        reader.problem("--outage", f"ends at {outage[1]:g} and begins at {outage[0]:g}; give FROM below TO")
     return Truth(
         blue=blue,
         green=green,

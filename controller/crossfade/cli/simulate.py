@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import active_children, get_context
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,10 +21,14 @@ from rich.text import Text
 from crossfade.cli.case import read_case
 from crossfade.cli.options import Output, console, json_option
 from crossfade.errors import SetupError
+from crossfade.server.processes import end_on_signals
 
 if TYPE_CHECKING:
     from crossfade.simulation.play import Ended
     from crossfade.simulation.simulate import Block, Case, Each, Result, Share
+
+TROUBLES = ("drift", "outage", "turn", "burst", "sticky", "late", "graded")
+"""Options for what may go wrong; shown as typed, where given."""
 
 
 @click.command()
@@ -57,6 +62,7 @@ def simulate(as_json: bool, **given: Any) -> None:
     from crossfade.simulation.simulate import simulate
 
     case = read_case(given)
+    end_on_signals()
     output = Output(json=as_json, console=console())
     with _shared(case) as each:
         result = simulate(case, each)
@@ -75,12 +81,23 @@ def _shared(case: Case) -> Iterator[Each]:
             return
         try:
             with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_on_interrupt) as pool:
-                yield _told(pool.map, case, status)
+                try:
+                    yield _told(partial(_by, pool), case, status)
+                except KeyboardInterrupt:
+                    for process in active_children():
+                        process.terminate()
+                    raise
         except BrokenProcessPool:
             raise SetupError(
                 "a process of the simulation was ended from outside, perhaps for want of memory;"
                 " try a smaller --calls-per-bucket, or fewer users by --sticky"
             ) from None
+
+
+def _by(pool: Executor, play: Callable[[Block], list[Ended]], blocks: Sequence[Block]) -> Iterator[list[Ended]]:
+    """Not `pool.map`, which on Ctrl-C cancels what the pool then wants to say has failed, with a traceback."""
+    for future in [pool.submit(play, block) for block in blocks]:
+        yield future.result()
 
 
 def _end_on_interrupt() -> None:
@@ -111,7 +128,25 @@ def _document(case: Case, result: Result, given: dict[str, Any]) -> dict[str, An
         "harm": result.harm,
         "bound_calls": result.bound_calls,
         "runs": result.runs,
-        "inputs": given | {"steps": [step.weight for step in case.plan.steps]},
+        "inputs": _inputs(case) | {name: given[name] for name in TROUBLES if given[name]},
+    }
+
+
+def _inputs(case: Case) -> dict[str, Any]:
+    """What was played, as numbers; rates in the metric's own sense."""
+    check, truth = case.plan.checks[0], case.truths[0]
+    base, green = (round(1 - p if check.is_score else p, 12) for p in (truth.blue, truth.green))
+    return {
+        "metric": check.metric,
+        "base": base,
+        "green": green,
+        "margin": check.margin,
+        "steps": [step.weight for step in case.plan.steps],
+        "alpha": case.plan.alpha,
+        "beta": case.plan.beta,
+        "calls_per_bucket": case.calls,
+        "most_calls": case.most_calls,
+        "seed": case.seed,
     }
 
 
