@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import log, sqrt
 
 from scipy.stats import binom, norm
 
@@ -115,8 +115,6 @@ SPREAD = 0.8
 
 def slower(times: float) -> float:
     """The share of calls slower than blue's p95 when log-normal latencies are so many times longer."""
-    from math import log
-
     return float(norm.sf(norm.isf(0.05) - log(times) / SPREAD))
 
 

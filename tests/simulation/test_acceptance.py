@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from crossfade.simulation.simulate import simulate
 
-SMALL, WHOLE = 30, 1_000
+SMALL, WHOLE = 50, 1_000
 NAMES = [line.name for line in LINES]
 
 
