@@ -24,6 +24,9 @@ ALL, NONE = 0.995, 0.005
 TOLERANCE = 1.15
 """By how much a median may pass its target."""
 
+CAPPED = 25_700 / 23_800
+"""What the cap and the overdispersion cost an equal green at 1 %; lines whose target was taken without them get it."""
+
 TWO_BAD_CALLS = 770
 """Calls in which a green at 1 % that fails every fourth call fails twice. The cap of one bucket's evidence asks for as
 many more of them: four times 1.5 reach the level, where two failing calls would do without it."""
@@ -207,20 +210,20 @@ LINES: tuple[Line, ...] = (
         long=True,
     ),
     Line(
-        name="1 to 3 %, linear over 50,000 calls, no change",
-        case=moving(Truth(blue=0.01, green=0.01, drift=0.03)),
+        name="1 to 3 %, linear over 200,000 calls, no change",
+        case=moving(Truth(blue=0.01, green=0.01, drift=0.03, drift_calls=200_000)),
         rolled_back_most=0.04,
         promoted_least=0.96,
-        median=TOLERANCE * 25_000,
-        target="rolled back <= .04, promoted >= .96, 25,000 calls",
+        median=TOLERANCE * CAPPED * 25_000,
+        target="rolled back <= .04, promoted >= .96, 25,000 calls (without cap and overdispersion)",
     ),
     Line(
         name="1 to 3 %, a sine of 50,000 calls, no change",
         case=moving(Truth(blue=0.01, green=0.01, drift=0.03, swing=True)),
         rolled_back_most=0.04,
         promoted_least=0.96,
-        median=TOLERANCE * 36_000,
-        target="rolled back <= .04, promoted >= .96, 36,000 calls",
+        median=TOLERANCE * CAPPED * 36_000,
+        target="rolled back <= .04, promoted >= .96, 36,000 calls (without cap and overdispersion)",
         long=True,
     ),
     Line(
