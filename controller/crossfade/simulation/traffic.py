@@ -18,6 +18,9 @@ from crossfade.stats.columns import Floats
 Rates = tuple[float, float]
 """Blue's and green's true mean loss in one bucket."""
 
+EDGE = 1e-9
+"""How near to 0 and 1 the mean of a Beta distribution may lie."""
+
 
 class Made(NamedTuple):
     """One bucket of one check, arrays of shape (R,): calls, losses and squared losses, of green and of blue."""
@@ -96,7 +99,7 @@ class Graded:
         green = rng.random((len(weights), calls)) < weights[:, None]
         made = []
         for p_b, p_g in rates:
-            p = np.where(green, p_g, p_b)
+            p = np.clip(np.where(green, p_g, p_b), EDGE, 1 - EDGE)
             losses = rng.beta(self.concentration * p, self.concentration * (1 - p))
             of_g, of_b = np.where(green, losses, 0.0), np.where(green, 0.0, losses)
             made.append(
@@ -140,7 +143,7 @@ class Sticky:
         green = self._position[runs] < weights[:, None]
         made = []
         for p_b, p_g in rates:
-            p = np.where(green, p_g, p_b)
+            p = np.clip(np.where(green, p_g, p_b), EDGE, 1 - EDGE)
             own = betaincinv(self._concentration * p, self._concentration * (1 - p), self._luck[runs])
             bad = rng.binomial(made_calls, np.clip(own, 0.0, 1.0))
             made.append(

@@ -25,6 +25,11 @@ class Truth:
     outage: tuple[float, float] = (inf, inf)
     outage_loss: float = 0.5
 
+    @property
+    def moves(self) -> bool:
+        """Whether the rates are other ones at some time than at the first call."""
+        return self.drift is not None or self.turns_at < inf or self.outage[0] < inf
+
     def at(self, calls: float) -> tuple[float, float]:
         """(blue's, green's) mean loss."""
         blue = self.blue

@@ -61,9 +61,9 @@ class Bounds:
         return Bounds(over=masses[1], under=masses[-1])
 
 
-def start_bounds(margin: float) -> Bounds:
-    """Before the first bucket: E = 1 everywhere. S = ()."""
-    start = np.tile(np.log(BOUND_WEIGHTS), (len(grid(margin)), 1))
+def start_bounds(margin: float, runs: tuple[int, ...] = ()) -> Bounds:
+    """Before the first bucket: E = 1 everywhere."""
+    start = np.tile(np.log(BOUND_WEIGHTS), (*runs, len(grid(margin)), 1))
     return Bounds(over=start, under=start)
 
 

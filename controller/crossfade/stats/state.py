@@ -181,7 +181,7 @@ def start_state(
         base=start_base_rate(history, runs),
         worse=start_worse(runs),
         gate=start_gate(runs),
-        bounds=start_bounds(margin) if bounds else None,
+        bounds=start_bounds(margin, runs) if bounds else None,
         dispersion=start_dispersion(runs),
         stratified=start_stratified(runs),
         recent=no_sums,
