@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from crossfade import __version__
-from crossfade.cli import declared, processes, rollouts, token
+from crossfade.cli import declared, forecast, processes, rollouts, token
 from crossfade.cli.client import Refused
 from crossfade.cli.codes import Code
 from crossfade.errors import CrossfadeError, Invalid, SetupError, Unavailable
@@ -24,7 +24,7 @@ def crossfade() -> None:
     """
 
 
-for part in (declared, rollouts, token, processes):
+for part in (declared, forecast, rollouts, token, processes):
     for command in part.COMMANDS:
         crossfade.add_command(command)
 

@@ -13,8 +13,8 @@ from rich.text import Text
 from crossfade.cli import render
 from crossfade.cli.client import Client, Refused, segment
 from crossfade.cli.codes import Code
-from crossfade.cli.document import read_document
 from crossfade.cli.options import Output, on_controller
+from crossfade.cli.plan import plan_options
 from crossfade.errors import Unavailable
 
 _LIVE = ("pending", "progressing", "paused")
@@ -24,13 +24,7 @@ _SERVING = ("promoted", "superseded")
 @click.command()
 @click.argument("route")
 @click.option("--green", metavar="MODEL", help="The candidate, a declared Model.")
-@click.option("-f", "--file", help="The plan in TOML or JSON; `green` and `reason` may stand in it too.")
-@click.option("--steps", metavar="W,W,...", help="Green's weights in percent, such as 1,5,25,50.")
-@click.option("--bake", type=float, metavar="SECONDS", help="The shortest stay at each of --steps.")
-@click.option(
-    "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, score.accuracy=1; in points."
-)
-@click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
+@plan_options
 @click.option("--reason", default="", help="Why, for the journal.")
 @click.option("--pending", is_flag=True, help="Register without starting; `crossfade start` starts it.")
 @on_controller
@@ -39,49 +33,18 @@ def register(
     output: Output,
     route: str,
     green: str | None,
-    file: str | None,
-    steps: str | None,
-    bake: float | None,
-    checks: tuple[str, ...],
-    maturity: float | None,
+    plan: dict[str, Any],
     reason: str,
     pending: bool,
 ) -> None:
     """Register a candidate for ROUTE and start its rollout."""
-    plan = read_document(file) if file else {}
-    green = green or plan.pop("green", None)
-    reason = reason or plan.pop("reason", "")
-    plan.pop("green", None)
-    plan.pop("reason", None)
+    named, why = plan.pop("green", None), plan.pop("reason", "")
+    green, reason = green or named, reason or why
     if not green:
         raise click.UsageError("no candidate: give --green MODEL, or `green` in the file")
-    if steps is not None:
-        plan["steps"] = [{"weight": w} | ({} if bake is None else {"bake": bake}) for w in _numbers(steps)]
-    elif bake is not None:
-        raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
-    if checks:
-        plan["checks"] = [_check(text, maturity) for text in checks]
     body = {"green": green, "plan": plan, "start": not pending, "reason": reason}
     made = client.post(f"/v1/routes/{segment(route)}/rollouts", body)
     output.show(made, lambda: render.registered(made))
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 1,5,25,50", param_hint="--steps") from None
-
-
-def _check(text: str, maturity: float | None) -> dict[str, Any]:
-    metric, _, margin = text.partition("=")
-    try:
-        check: dict[str, Any] = {"metric": metric, "margin": float(margin)}
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not METRIC=MARGIN such as score.accuracy=1", param_hint="--check"
-        ) from None
-    return check if maturity is None else check | {"maturity": maturity}
 
 
 @click.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import floor, isfinite, log10
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from crossfade.core.plan import Check, Plan
 from crossfade.core.sentence import duration, metric_name, percent, points
-from crossfade.simulation.forecast import Forecast
+from crossfade.simulation.forecast import LEAST_POINTS, Forecast
 from crossfade.simulation.timing import Circumstances, step_times
 from crossfade.stats.base_rate import start_base_rate
 
@@ -46,7 +47,7 @@ def advice(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> tupl
     found = [_summary(plan, forecast)]
     if forecast.seconds is None or forecast.seconds.median > forecast.within:
         found += _changes(plan, circumstances, forecast)
-    found += [_smallest(check, forecast) for check in gating]
+    found += _smallest(gating, forecast)
     found += [sentence for check in gating if (sentence := _resolution(check, circumstances))]
     found += [sentence for check in gating if (sentence := _rough(check, circumstances))]
     waits = [position for position, step in enumerate(plan.steps, 1) if step.approve]
@@ -89,12 +90,12 @@ def _unknown(check: Check) -> str:
 def _summary(plan: Plan, forecast: Forecast) -> str:
     at = f"At {calls_a(forecast.traffic)}"
     many = "the step takes" if len(plan.steps) == 1 else f"the {len(plan.steps)} steps take"
-    if forecast.seconds is None or forecast.green_calls is None:
+    if forecast.seconds is None or forecast.better_seconds is None or forecast.green_calls is None:
         return f"{at}, {many} for ever, even if green is as good as blue: a gate never opens."
     return (
         f"{at}, {many} about {duration(forecast.seconds.median)} if green is as good as blue, and nine times in ten no"
         f" more than {duration(forecast.seconds.p90)}; green then gets about {forecast.green_calls.median:,.0f} calls."
-        " A better green is through sooner."
+        f" With half as many bad answers it is through in about {duration(forecast.better_seconds.median)}."
     )
 
 
@@ -133,12 +134,18 @@ def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> li
     return found
 
 
-def _smallest(check: Check, forecast: Forecast) -> str:
-    smallest, within = forecast.smallest[check.metric], duration(forecast.within)
-    name = metric_name(check.metric)
-    if smallest is None:
-        return f"No margin on {name} can be decided in {within} by these steps."
-    return f"In {within} these steps can decide a margin of {points(smallest / 100)} or more on {name}."
+def _smallest(checks: Sequence[Check], forecast: Forecast) -> list[str]:
+    within = duration(forecast.within)
+    decided, found = [], []
+    for check in checks:
+        smallest, name = forecast.smallest[check.metric], metric_name(check.metric)
+        if smallest is None:
+            found.append(f"No margin on {name} can be decided in {within} by these steps.")
+        else:
+            decided.append(f"{points(smallest / 100)}{' or less' if smallest <= LEAST_POINTS else ''} on {name}")
+    if decided:
+        found.append(f"In {within} these steps can decide margins down to {' and '.join(decided)}.")
+    return found
 
 
 def _resolution(check: Check, circumstances: Circumstances) -> str | None:
@@ -147,8 +154,8 @@ def _resolution(check: Check, circumstances: Circumstances) -> str | None:
         return None
     kind = "scored calls" if check.is_score else "calls"
     return (
-        f"A margin of {points(check.loss_margin)} on {metric_name(check.metric)} is finer than the data: it is less than"
-        f" one bad answer among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
+        f"A margin of {points(check.loss_margin)} on {metric_name(check.metric)} is finer than the data: it is less"
+        f" than one bad answer among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
     )
 
 

@@ -38,7 +38,7 @@ class Alike:
     def _drawn(self, rng: np.random.Generator, n: NDArray[np.int64], rate: float) -> tuple[Floats, Floats, Floats]:
         """Calls, losses and squared losses. A mean above the size needs larger losses."""
         size = max(self.size, rate)
-        lost = rng.binomial(n, rate / size) if rate > 0 else np.zeros(len(n))
+        lost = rng.binomial(n, rate / size if rate > 0 else 0.0).astype(np.float64)
         return n.astype(np.float64), size * lost, size * size * lost
 
 

@@ -1,7 +1,8 @@
-"""Chance: how likely a plan is to catch a green that is worse, and what that one costs until then; played, not derived.
+"""Chance: how likely a plan is to catch a green that is worse, and what it costs until then. Played, not derived.
 
-Each check is played by itself, with its share of alpha and with the time the other gates take as bake time; many buckets
-are looked at as one, so that a whole plan is a hundred looks. Both cost a little accuracy and make it a second's work.
+Each check is played by itself, with its share of alpha and with the time the other gates take as bake time; many
+buckets are looked at as one, so that a plan is some sixty looks. Both cost a little accuracy, and make it a second's
+work.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _chance(
         return None
     judged, length = circumstances.judged(check), circumstances.bucket_seconds
     whole = sum(float(np.median(each.seconds)) for each in times) * judged
-    until = min(whole, _until_caught(plan, check, times, judged, blue, green, float(base.variance), history))
+    until = min(whole, _until_caught(plan, times, judged, blue, green, float(base.variance), history))
     calls = max(1, ceil(judged * length), ceil(until / LOOKS))
     bucket_seconds = calls / judged
     ended = play(
@@ -77,7 +78,6 @@ def _chance(
 
 def _until_caught(
     plan: Plan,
-    check: Check,
     times: Sequence[StepTimes],
     judged: float,
     blue: float,

@@ -1,9 +1,10 @@
-"""Pace: after how many calls a gate's evidence suffices while green is blue's equal.
+"""Pace: after how many calls a gate's evidence suffices, if green is as good as blue or better.
 
-log E of a gate is a random walk from bucket to bucket. Its steps are drawn by the very function that judges a bucket, from
+log E of a gate is a random walk from bucket to bucket. Its steps come from the very function that judges a bucket, by
 some hundred buckets as they may come; many walks are then put together from them (a bootstrap: Efron 1979) until each
 passes log(1 / beta). So bets and their bounds, small buckets and the mixture count as they do in a rollout, also where
-bad answers are so rare that no formula for a walk with small steps fits (Wald's inverse Gaussian was up to 31 % off).
+bad answers are so rare that no formula for a walk with small steps fits: the first passage of a Brownian motion (Wald
+1947: inverse Gaussian) was up to 31 % off.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossfade.core.evidence import Summary
 from crossfade.simulation.alike import Alike, loss_size
+from crossfade.simulation.traffic import Rates
 from crossfade.stats.balanced import small_bucket
 from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import Columns, Floats
@@ -37,23 +39,25 @@ def calls_to_pass(
     calls: float,
     level: float,
     phi: float,
+    green: float,
     rng: np.random.Generator,
     runs: int,
 ) -> Floats:
     """Judged calls of both variants that each of `runs` rollouts needs to pass a gate, (runs,); infinite if none can.
 
-    The gate asks for a difference below `d`; `weight` is green's share as a fraction in (0, 1), `calls` the judged calls
-    of a bucket, `level` = log(1 / beta). `history` is blue's losses, which green's are taken to be like.
+    The gate asks for a difference below `d`; `weight` is green's share as a fraction in (0, 1), `calls` the judged
+    calls of a bucket, `level` = log(1 / beta). `history` is blue's losses; green's are `green` times that on average.
     """
     base = start_base_rate(history)
     known = float(base.mean), float(base.variance), phi * PHI_NOISE
     size = loss_size(history)
+    means = known[0], green * known[0]
     bucket = merged(calls, weight)
-    drift = _log_e(_expected(bucket, weight, known[0], size), known, d, size)[0]
+    drift = _log_e(_expected(bucket, weight, means, size), known, d, size)[0]
     if drift.max() <= 0:
         return np.full(runs, np.inf)
     buckets = max(1, round(float((level + 0.5) / drift.max()) / STRIDES))
-    sampled = _sampled(bucket * buckets, weight, known[0], size)
+    sampled = _sampled(bucket * buckets, weight, means, size)
     walked = _log_e(sampled, known, d, size) * _tempering(bucket, buckets)
     # The mean of a sample wavers where bad answers are rare; what is to be expected is known.
     walked += buckets * drift - walked.mean(axis=0)
@@ -88,18 +92,18 @@ def _tempering(bucket: float, buckets: int) -> float:
     return large / small
 
 
-def _expected(n: float, weight: float, mean: float, size: float) -> Columns:
+def _expected(n: float, weight: float, means: Rates, size: float) -> Columns:
     """The bucket of `n` calls that is to be expected."""
     n_g, n_b = np.array([weight * n]), np.array([(1 - weight) * n])
-    return _columns(n_g, n_g * mean, n_b, n_b * mean, max(size, mean))
+    return _columns(n_g, n_g * means[1], n_b, n_b * means[0], max(size, *means))
 
 
-def _sampled(n: float, weight: float, mean: float, size: float) -> Columns:
+def _sampled(n: float, weight: float, means: Rates, size: float) -> Columns:
     """Buckets of `n` calls as they may come; always the same, so that forecasts of like plans compare."""
     rng = np.random.default_rng(SAMPLE)
-    made = Alike(size).draw(rng, np.arange(SAMPLE), np.full(SAMPLE, weight), round(n), [(mean, mean)])[0]
+    made = Alike(size).draw(rng, np.arange(SAMPLE), np.full(SAMPLE, weight), round(n), [means])[0]
     n_g, n_b = np.maximum(made.n_g, 1.0), np.maximum(made.n_b, 1.0)
-    return _columns(n_g, made.s_g, n_b, made.s_b, max(size, mean))
+    return _columns(n_g, made.s_g, n_b, made.s_b, max(size, *means))
 
 
 def _columns(n_g: Floats, s_g: Floats, n_b: Floats, s_b: Floats, size: float) -> Columns:

@@ -17,13 +17,17 @@ from crossfade.core.evidence import Summary
 from crossfade.core.plan import Plan
 from crossfade.simulation.advice import advice, obstacles
 from crossfade.simulation.chance import chances
-from crossfade.simulation.forecast import Forecast, Spread, StepForecast
+from crossfade.simulation.forecast import LEAST_POINTS, MOST_POINTS, Forecast, Spread, StepForecast
 from crossfade.simulation.timing import Circumstances, StepTimes, step_times
 from crossfade.stats.columns import Floats
 
 WITHOUT_LIMIT = 30 * 86_400.0
 """Seconds a plan without a time limit is given to decide."""
-LEAST_POINTS, MOST_POINTS = 0.01, 50.0
+
+MOST_TRAFFIC = 1e6
+"""Calls a second: more than any route has."""
+BETTER = 0.5
+"""Bad answers of a better green, as a share of blue's."""
 
 
 def plan_ahead(
@@ -57,6 +61,7 @@ def plan_ahead(
     if missing:
         return _unknown(plan, traffic, within, missing)
     times = step_times(plan, circumstances)
+    better = step_times(plan, replace(circumstances, green=BETTER))
     smallest = {
         check.metric: smallest_margin(plan, check.metric, circumstances, within)
         for check in plan.checks
@@ -70,6 +75,7 @@ def plan_ahead(
         within=within,
         steps=steps,
         seconds=_spread(seconds),
+        better_seconds=_spread(np.sum([each.seconds for each in better], axis=0)),
         calls=_spread(seconds * traffic),
         green_calls=_spread(green * traffic),
         smallest=smallest,
@@ -103,6 +109,7 @@ def _unknown(plan: Plan, traffic: float, within: float, sentences: tuple[str, ..
         within=within,
         steps=tuple(StepForecast(weight=step.weight) for step in plan.steps),
         seconds=None,
+        better_seconds=None,
         calls=None,
         green_calls=None,
         smallest={check.metric: None for check in plan.checks if check.gating},
@@ -116,6 +123,7 @@ def _step(plan: Plan, position: int, times: StepTimes, traffic: float) -> StepFo
     calls = times.seconds * traffic
     return StepForecast(
         weight=weight,
+        least_seconds=times.least,
         slowest=times.slowest,
         seconds=_spread(times.seconds),
         calls=_spread(calls),

@@ -1,10 +1,10 @@
-"""Timing: how long each step of a plan lasts while green is blue's equal, in many rollouts drawn side by side."""
+"""Timing: how long each step of a plan lasts, in many rollouts drawn side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import ceil, log
 
 import numpy as np
 
@@ -19,8 +19,9 @@ SEED = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a plan meets: `traffic` in calls a second; for each metric blue's `history` and the share of calls that get a
-    value, 1 where `scored` has none; `phi` is the overdispersion. A bucket is read `settled` seconds after it is sealed.
+    """What a plan meets: `traffic` in calls a second; for each metric blue's `history` and the share of calls that get
+    a value, 1 where `scored` has none; `phi` is the overdispersion. A bucket is read `settled` seconds after it is
+    sealed. Green has `green` times blue's bad answers, at most 1: its equal, or better.
     """
 
     traffic: float
@@ -29,6 +30,7 @@ class Circumstances:
     bucket_seconds: float = 10.0
     settled: float = 0.0
     phi: float = 1.0
+    green: float = 1.0
 
     def judged(self, check: Check) -> float:
         """Calls a second that this check judges."""
@@ -47,6 +49,8 @@ class StepTimes:
 
     seconds: Floats
     parts: dict[str, float]
+    least: float
+    """Seconds that bake time, fewest buckets and fewest green calls ask for."""
 
     @property
     def slowest(self) -> str:
@@ -60,11 +64,12 @@ def step_times(plan: Plan, circumstances: Circumstances, *, only: str | None = N
     found = []
     for position, step in enumerate(plan.steps):
         by_check = {check.metric: _gate_seconds(plan, check, position, circumstances, rng) for check in checks}
+        least = max(step.bake, *(_least_seconds(plan, check, position, circumstances) for check in checks))
         bake = np.full(RUNS, step.bake)
         slowest = np.maximum.reduce([bake, *by_check.values()])
         parts = {"bake": step.bake} | {name: float(np.median(each)) for name, each in by_check.items()}
         # A look comes once every so often, on average half of that after the gate would open.
-        found.append(StepTimes(seconds=slowest + plan.evaluate_every / 2, parts=parts))
+        found.append(StepTimes(seconds=slowest + plan.evaluate_every / 2, parts=parts, least=least))
     return found
 
 
@@ -82,6 +87,7 @@ def _gate_seconds(
         calls=per_bucket,
         level=log(1 / plan.beta),
         phi=circumstances.phi,
+        green=circumstances.green,
         rng=rng,
         runs=RUNS,
     )
@@ -90,3 +96,10 @@ def _gate_seconds(
     calls = np.maximum(calls, rng.standard_gamma(plan.least_green_calls, RUNS) / weight)
     seconds: Floats = np.ceil(calls / per_bucket - 1e-9) * length + circumstances.lag(check)
     return seconds
+
+
+def _least_seconds(plan: Plan, check: Check, position: int, circumstances: Circumstances) -> float:
+    weight = plan.steps[position].weight / 100
+    length, judged = circumstances.bucket_seconds, circumstances.judged(check)
+    calls = max(plan.least_buckets * merged(judged * length, weight), plan.least_green_calls / weight)
+    return ceil(calls / (judged * length) - 1e-9) * length + circumstances.lag(check)
