@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crossfade.demo.counted import Counted
@@ -13,7 +14,8 @@ from crossfade.server.views.totals import Total
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`rollout` and `journal` (newest first) are the API's documents; `attempts` the sandbox's own log.
+    """`rollout` and `journal` (newest first) are the API's documents; `attempts` the sandbox's own log; `expected` what
+    registering replied to expect.
 
     `stages` are the times, in seconds since 1970, at which each stage began; `ended_at` when the services were told
     to stop. `route_blue` is the Model that serves the route in the end.
@@ -21,6 +23,7 @@ class Facts:
 
     seed: int
     seconds: float
+    expected: Mapping[str, Any]
     rollout: Mapping[str, Any]
     journal: Sequence[Mapping[str, Any]]
     route_blue: str
@@ -72,6 +75,14 @@ class Facts:
     def busy_at(self) -> list[float]:
         """When each polite answer was given, in seconds since 1970."""
         return sorted(at for service in self.counted for at in service.busy_at)
+
+    @property
+    def rollout_seconds(self) -> float | None:
+        """From the rollout's start to its end; None if it goes on."""
+        started, ended = self.rollout["started_at"], self.rollout["ended_at"]
+        if not (started and ended):
+            return None
+        return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
     @property
     def decisions(self) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from math import floor, isfinite, log10
 
 import numpy as np
 
-from crossfade.core.plan import Check, Plan
+from crossfade.core.plan import Check, Plan, Step
 from crossfade.core.sentence import duration, metric_name, percent, points
 from crossfade.simulation.forecast import LEAST_POINTS, Forecast
 from crossfade.simulation.timing import Circumstances, step_times
@@ -92,10 +92,13 @@ def _summary(plan: Plan, forecast: Forecast) -> str:
     many = "the step takes" if len(plan.steps) == 1 else f"the {len(plan.steps)} steps take"
     if forecast.seconds is None or forecast.better_seconds is None or forecast.green_calls is None:
         return f"{at}, {many} for ever, even if green is as good as blue: a gate never opens."
+    usual, seldom = duration(forecast.seconds.median), duration(forecast.seconds.p90)
+    better = duration(forecast.better_seconds.median)
+    seldom = f", and nine times in ten no more than {seldom}" if seldom != usual else ""
+    better = f" With half as many bad answers it is through in about {better}." if better != usual else ""
+    green = f"{forecast.green_calls.median:,.0f}"
     return (
-        f"{at}, {many} about {duration(forecast.seconds.median)} if green is as good as blue, and nine times in ten no"
-        f" more than {duration(forecast.seconds.p90)}; green then gets about {forecast.green_calls.median:,.0f} calls."
-        f" With half as many bad answers it is through in about {duration(forecast.better_seconds.median)}."
+        f"{at}, {many} about {usual} if green is as good as blue{seldom}; green then gets about {green} calls.{better}"
     )
 
 
@@ -103,10 +106,10 @@ def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> li
     """What takes too long, and what another margin, fewer steps or more weight would take."""
     check = max((c for c in plan.checks if c.gating), key=lambda c: _median(plan, circumstances, c.metric))
     name, now = metric_name(check.metric), _median(plan, circumstances, check.metric)
-    limit = f"the {'plan' if plan.time_limit else 'month'} has {duration(forecast.within)}"
+    limit = "its time limit is" if plan.time_limit else "a plan without a time limit is given"
     sentence = (
-        f"That is too long: {limit}. At {calls_a(circumstances.traffic)} a margin of {points(check.loss_margin)} on"
-        f" {name} takes {_about(now)}"
+        f"That is too long: {limit} {duration(forecast.within)}. At {calls_a(circumstances.traffic)} a margin of"
+        f" {points(check.loss_margin)} on {name} takes {_about(now)}"
     )
     smallest = forecast.smallest.get(check.metric)
     wider = _round_up(smallest) if smallest and smallest > check.margin else None
@@ -116,21 +119,22 @@ def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> li
             f"; a margin of {points(wider / 100)} would take {_about(_median(other, circumstances, check.metric))}"
         )
     found = [f"{sentence}."]
-    whole = _median(plan, circumstances)
     last = plan.steps[-1]
+    half = replace(last, weight=EVEN)
+    others: dict[str, tuple[Step, ...]] = {}
     if len(plan.steps) > 1:
-        shorter = _median(replace(plan, steps=(last,)), circumstances)
-        if shorter <= WORTHWHILE * whole:
-            found.append(
-                f"With its last step alone, {last.weight:g} %, the plan would take {_about(shorter)}; more calls would"
-                " then meet a bad green before it is caught."
-            )
+        others[f"its last step alone, {last.weight:g} %"] = (last,)
     if last.weight < EVEN:
-        heavier = _median(replace(plan, steps=(*plan.steps[:-1], replace(last, weight=EVEN))), circumstances)
-        if heavier <= WORTHWHILE * whole:
-            found.append(
-                f"With {EVEN:g} % instead of {last.weight:g} % in its last step it would take {_about(heavier)}."
-            )
+        others[f"{EVEN:g} % instead of {last.weight:g} % in its last step"] = (*plan.steps[:-1], half)
+        others[f"a further step at {EVEN:g} %"] = (*plan.steps, half)
+    whole = _median(plan, circumstances)
+    times = {how: _median(replace(plan, steps=steps), circumstances) for how, steps in others.items()}
+    helping = [f"with {how}, {_about(time)}" for how, time in times.items() if time <= WORTHWHILE * whole]
+    if helping:
+        found.append(
+            f"Other steps would take: {'; '.join(helping)}. The sooner green's weight rises, the more calls meet a bad"
+            " one before it is caught."
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """Chance: how likely a plan is to catch a green that is worse, and what it costs until then. Played, not derived.
 
 Each check is played by itself, with its share of alpha and with the time the other gates take as bake time; many
-buckets are looked at as one, so that a plan is some sixty looks. Both cost a little accuracy, and make it a second's
+buckets are looked at as one, so that a plan is some fifty looks. Both cost a little accuracy, and make it a second's
 work.
 """
 
@@ -22,14 +22,16 @@ from crossfade.simulation.play import Ended, play
 from crossfade.simulation.timing import Circumstances, StepTimes
 from crossfade.simulation.truth import Truth
 from crossfade.stats.base_rate import start_base_rate
+from crossfade.stats.mixture import WORSE_WEIGHTS
 from crossfade.stats.needed import rate_information, score_information
+from crossfade.stats.worse import RESTARTS
 
 EFFECTS = (1.0, 2.0, 5.0)
 """Points by which green is worse."""
-LOOKS = 60
+LOOKS = 50
 MOST_TIMES = 4.0
 """A rollout that takes so many times as long as the forecast is left undecided."""
-RUNS, LEAST_RUNS = 150, 50
+RUNS, LEAST_RUNS = 100, 50
 """Rollouts for each effect: shared among the checks, but no fewer than that."""
 MOST_HISTORY = 10_000
 SEED = 11
@@ -86,7 +88,8 @@ def _until_caught(
     history: Summary,
 ) -> float:
     """Judged calls after which the evidence against green is to be expected: only to choose how long a look is."""
-    needed = log(len(plan.checks) / plan.alpha)
+    # The mixture's first alternative and first start, which is what usually decides, bear this much of its weight.
+    needed = log(len(plan.checks) / plan.alpha / (1 - RESTARTS) / WORSE_WEIGHTS[0])
     calls = 0.0
     for step, each in zip(plan.steps, times, strict=True):
         weight = step.weight / 100
