@@ -11,7 +11,8 @@ from math import log, sqrt
 
 from scipy.stats import binom, norm
 
-from crossfade.core.plan import ERROR_RATE, Check, Plan, Step
+from crossfade.core.metric import ERROR_RATE
+from crossfade.core.plan import Check, Plan, Step
 from crossfade.simulation.simulate import Case, Kind, Result
 from crossfade.simulation.traffic import Independent, Late
 from crossfade.simulation.truth import Truth

@@ -10,7 +10,7 @@
   async function look() {
     const mine = ++asked;
     const data = new FormData(form);
-    data.append("look", "1");
+    data.append("look", "typing");
     try {
       const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(data), redirect: "error" });
       if (!answer.ok || mine !== asked) return;

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crossfade.core.plan import DEFAULT_WEIGHTS, ERROR_RATE, Plan, read_plan
+from crossfade.core.metric import ERROR_RATE
+from crossfade.core.plan import DEFAULT_WEIGHTS, Plan, read_plan
 from crossfade.core.reading import Reader
 from crossfade.errors import Problem, SetupError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ def console() -> Console:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def on_controller(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Adds --url, --token and --json, and hands the command a `client` and an `output`."""
+def may_ask_controller(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Adds --url, --token and --json, and hands the command an `output` and `connect`, which opens a client."""
 
     @click.option(
         "--url", envvar="CROSSFADE_URL", default=DEFAULT_URL, show_default=True, help="The controller's address."
@@ -56,11 +56,25 @@ def on_controller(command: Callable[..., int | None]) -> Callable[..., int | Non
     @json_option
     @functools.wraps(command)
     def wrapped(url: str, token: str | None, as_json: bool, **given: Any) -> int | None:
-        if not token:
-            raise SetupError(
-                "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade token create`"
-            )
-        with closing(Client(url, token)) as client:
-            return command(client=client, output=Output(json=as_json, console=console()), **given)
+        def connect() -> AbstractContextManager[Client]:
+            if not token:
+                raise SetupError(
+                    "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade token create`"
+                )
+            return closing(Client(url, token))
+
+        return command(connect=connect, output=Output(json=as_json, console=console()), **given)
+
+    return wrapped
+
+
+def on_controller(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The same for a command that always asks: it is handed a `client` and an `output`."""
+
+    @may_ask_controller
+    @functools.wraps(command)
+    def wrapped(connect: Callable[[], AbstractContextManager[Client]], **given: Any) -> int | None:
+        with connect() as client:
+            return command(client=client, **given)
 
     return wrapped

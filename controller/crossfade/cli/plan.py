@@ -1,7 +1,8 @@
-"""The plan on the command line: the options that register and replay share."""
+"""The plan on the command line: the options that every command on a plan shares."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,12 +78,7 @@ def set_limits(plan: dict[str, Any], texts: tuple[str, ...]) -> None:
     checks = plan.get("checks")
     by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
     for text in texts:
-        metric, _, value = text.partition("=")
-        try:
-            limit = float(value)
-        except ValueError:
-            like = "METRIC=VALUE such as latency=1.8"
-            raise click.BadParameter(f"{text!r} is not {like}", param_hint="--limit") from None
+        metric, limit = metric_and_number(text, "--limit", "METRIC=VALUE such as latency=1.8")
         if metric not in by_metric:
             raise click.UsageError(f"--limit {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
         by_metric[metric]["limit"] = limit
@@ -95,6 +91,60 @@ def overlaid(checks: Any, over: list[dict[str, Any]]) -> Any:
     new = {check["metric"]: check for check in over}
     merged = [dict(check) | new.pop(str(check.get("metric")), {}) for check in checks]
     return [*merged, *new.values()]
+
+
+def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """`plan_options`, --check, --limit and --maturity; hands the command the `plan` they say, as a document.
+
+    What else stands in the file, such as `green` and `reason`, is left in it.
+    """
+
+    @plan_options
+    @click.option(
+        "--check",
+        "checks",
+        multiple=True,
+        metavar="METRIC=MARGIN",
+        help="error_rate=0.5, latency=1; in points.",
+    )
+    @click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="METRIC=VALUE",
+        help="latency=1.8 (seconds), cost=0.04 (US dollars) for a --check; without one, from blue's last day.",
+    )
+    @click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
+    @functools.wraps(command)
+    def wrapped(
+        file: str | None,
+        steps: str | None,
+        bake: float | None,
+        alpha: float | None,
+        beta: float | None,
+        checks: tuple[str, ...],
+        limits: tuple[str, ...],
+        maturity: float | None,
+        **given: Any,
+    ) -> int | None:
+        plan, beside = read_file(file)
+        plan = with_options(plan, steps=steps, bake=bake, alpha=alpha, beta=beta)
+        if checks:
+            waits = {} if maturity is None else {"maturity": maturity}
+            plan["checks"] = [check | waits for check in margins(checks, "--check")]
+        set_limits(plan, limits)
+        return command(plan=plan | beside, **given)
+
+    return wrapped
+
+
+def metric_and_number(text: str, option: str, like: str) -> tuple[str, float]:
+    """("score.accuracy", 1.0) of "score.accuracy=1"; `like` is said to whoever writes something else."""
+    metric, _, number = text.partition("=")
+    try:
+        return metric, float(number)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
 
 
 def _numbers(text: str) -> list[float]:

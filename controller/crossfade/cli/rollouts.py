@@ -14,7 +14,7 @@ from crossfade.cli import render
 from crossfade.cli.client import Client, Refused, segment
 from crossfade.cli.codes import Code
 from crossfade.cli.options import Output, on_controller
-from crossfade.cli.plan import margins, plan_options, read_file, set_limits, with_options
+from crossfade.cli.plan import whole_plan
 from crossfade.errors import Unavailable
 
 _LIVE = ("pending", "progressing", "paused")
@@ -24,18 +24,7 @@ _SERVING = ("promoted", "superseded")
 @click.command()
 @click.argument("route")
 @click.option("--green", metavar="MODEL", help="The candidate, a declared Model.")
-@plan_options
-@click.option(
-    "--check", "checks", multiple=True, metavar="METRIC=MARGIN", help="error_rate=0.5, latency=1; margins in points."
-)
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="METRIC=VALUE",
-    help="latency=1.8 (seconds), cost=0.04 (US dollars) for a --check; without one, from blue's last day.",
-)
-@click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
+@whole_plan
 @click.option("--reason", default="", help="Why, for the journal.")
 @click.option("--pending", is_flag=True, help="Register without starting; `crossfade start` starts it.")
 @on_controller
@@ -44,28 +33,16 @@ def register(
     output: Output,
     route: str,
     green: str | None,
-    file: str | None,
-    steps: str | None,
-    bake: float | None,
-    alpha: float | None,
-    beta: float | None,
-    checks: tuple[str, ...],
-    limits: tuple[str, ...],
-    maturity: float | None,
+    plan: dict[str, Any],
     reason: str,
     pending: bool,
 ) -> None:
     """Register a candidate for ROUTE and start its rollout."""
-    plan, beside = read_file(file)
-    green = green or beside.get("green")
+    named, why = plan.pop("green", None), plan.pop("reason", "")
+    green, reason = green or named, reason or why
     if not green:
         raise click.UsageError("no candidate: give --green MODEL, or `green` in the file")
-    plan = with_options(plan, steps=steps, bake=bake, alpha=alpha, beta=beta)
-    if checks:
-        waits = {} if maturity is None else {"maturity": maturity}
-        plan["checks"] = [check | waits for check in margins(checks, "--check")]
-    set_limits(plan, limits)
-    body = {"green": green, "plan": plan, "start": not pending, "reason": reason or beside.get("reason", "")}
+    body = {"green": green, "plan": plan, "start": not pending, "reason": reason}
     made = client.post(f"/v1/routes/{segment(route)}/rollouts", body)
     output.show(made, lambda: render.registered(made))
 

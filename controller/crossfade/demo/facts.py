@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crossfade.demo.counted import Counted
@@ -19,7 +20,8 @@ def decisions(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """`rollout` and `journal` (newest first) are the API's documents, and so are `replay`, the rollout under its own
-    plan once more, and `explanations`, of each decision; `attempts` the sandbox's own log.
+    plan once more, and `explanations`, of each decision; `attempts` the sandbox's own log; `expected` what registering
+    replied to expect.
 
     `stages` are the times, in seconds since 1970, at which each stage began; `ended_at` when the services were told
     to stop. `route_blue` is the Model that serves the route in the end.
@@ -27,6 +29,7 @@ class Facts:
 
     seed: int
     seconds: float
+    expected: Mapping[str, Any]
     rollout: Mapping[str, Any]
     journal: Sequence[Mapping[str, Any]]
     replay: Mapping[str, Any]
@@ -80,6 +83,14 @@ class Facts:
     def busy_at(self) -> list[float]:
         """When each polite answer was given, in seconds since 1970."""
         return sorted(at for service in self.counted for at in service.busy_at)
+
+    @property
+    def rollout_seconds(self) -> float | None:
+        """From the rollout's start to its end; None if it goes on."""
+        started, ended = self.rollout["started_at"], self.rollout["ended_at"]
+        if not (started and ended):
+            return None
+        return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
     @property
     def decisions(self) -> list[Mapping[str, Any]]:

@@ -35,6 +35,8 @@ def report(scenario: Scenario, facts: Facts) -> dict[str, Any]:
         "busy_answers": len(facts.busy_at),
         "attempts": facts.outcomes(),
         "observed_weight": observed_weights(facts.totals, facts.rollout["plan"]["steps"]),
+        "expected": facts.expected,
+        "rollout_seconds": facts.rollout_seconds,
         "seconds": round(facts.seconds, 1),
     }
 

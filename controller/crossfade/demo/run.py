@@ -44,7 +44,8 @@ class Run:
             self._stage.start_services(route, CALLS_PER_SECOND)
             self._terminal.say(f"Two services call {route}; their calls are blue's history.")
             self._wait_for_history()
-            number = self._register(api, route)
+            made = self._register(api, route)
+            number = int(made["id"])
             self._follow(api, number)
             ended_at = time.time()
             self._terminal.say("The services finish their calls and deliver what they know.")
@@ -57,6 +58,7 @@ class Run:
             return Facts(
                 seed=self._seed,
                 seconds=time.monotonic() - began,
+                expected=made["expect"],
                 rollout=api.rollout(number),
                 journal=journal,
                 replay=api.replay(number),
@@ -76,16 +78,16 @@ class Run:
         self._until(lambda: sum(t.calls for t in totals(self._stage.engine)) > 0, seconds=60, what="the first calls")
         self._pause(HISTORY_SECONDS)
 
-    def _register(self, api: Api, route: str) -> int:
+    def _register(self, api: Api, route: str) -> dict[str, Any]:
         """Registers the candidate exactly as a user would."""
         body = {
             "green": self._scenario.green,
             "plan": dict(self._scenario.plan),
             "reason": f"the demo's scenario {self._scenario.name}",
         }
-        number = int(api.register(route, body)["id"])
-        self._terminal.registered(number, api.login_link(f"/rollouts/{number}"))
-        return number
+        made = api.register(route, body)
+        self._terminal.registered(made["id"], api.login_link(f"/rollouts/{made['id']}"))
+        return made
 
     def _follow(self, api: Api, number: int) -> None:
         """Plays the stages and shows the rollout until the scenario is over."""

@@ -22,17 +22,20 @@ from crossfade.server.pages.form import Form, Line
 from crossfade.server.pages.session import page_needs
 from crossfade.server.pages.words import share
 from crossfade.server.state import state
+from crossfade.server.usecases.forecast import forecast_typed
 from crossfade.server.usecases.register import Registered, register_rollout
 from crossfade.server.usecases.tokens import Role
 from crossfade.server.views import declared
 from crossfade.server.views.fleet import fleet
+from crossfade.simulation.forecast import Forecast, StepForecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What to expect of one step: green's calls over its bake time, and what its gate asks for."""
+    """What to expect of one step, in words: how long it lasts, green's calls, and what its gate asks for."""
 
     weight: str
+    time: str
     calls: str
     gate: str
 
@@ -51,7 +54,8 @@ def register() -> ResponseReturnValue:
         lines.append(Line(values={}))
         return _shown(form)
     if "look" in request.form:
-        return _shown(form, _plan_problems(form))
+        # The script looks at every pause in the typing: what takes a second or two is for a person who asked.
+        return _shown(form, _plan_problems(form), quick=request.form["look"] == "typing")
     try:
         registered = register_rollout(
             state().engine, form.route, form.body, actor=actor(), now=datetime.now(UTC), lookup=state().lookup
@@ -66,7 +70,7 @@ def register() -> ResponseReturnValue:
     return redirect(url_for("pages.rollout", rollout_id=registered.rollout.id), 303)
 
 
-def _shown(form: Form, problems: Iterable[Problem] = ()) -> str:
+def _shown(form: Form, problems: Iterable[Problem] = (), *, quick: bool = True) -> str:
     engine = state().engine
     now = datetime.now(UTC)
     # A time that cannot be read was sent to core as 0: only the first word on a field is the right one.
@@ -77,6 +81,7 @@ def _shown(form: Form, problems: Iterable[Problem] = ()) -> str:
     rows = {row.route: row for row in fleet(engine, now=now)}
     row = rows.get(form.route)
     plan = _plan(form)
+    found = forecast_typed(engine, row.route, plan, now, quick=quick) if plan and row else None
     return render_template(
         "register.html",
         metrics=[*NAMES, "score.accuracy"],
@@ -87,8 +92,8 @@ def _shown(form: Form, problems: Iterable[Problem] = ()) -> str:
         routes=list(rows.values()),
         models=[view.model for view in declared.models(engine)],
         row=row,
-        expectations=_expectations(plan, row.traffic if row else 0.0) if plan else [],
-        shortest=duration(sum(step.bake for step in plan.steps)) if plan else "",
+        expectations=_expectations(plan, found) if plan else [],
+        forecast=found,
     )
 
 
@@ -121,24 +126,33 @@ def _field_paths(form: Form) -> set[str]:
     return {"route", "green", "reason", *lines, *(f"plan.{name}" for name in (*forms.PLAIN, *forms.SPANS))}
 
 
-def _expectations(plan: Plan, traffic: float) -> list[Expectation]:
-    found = []
+def _expectations(plan: Plan, found: Forecast | None) -> list[Expectation]:
+    expectations = []
     for position, step in enumerate(plan.steps):
-        calls = traffic * step.bake * step.weight / 100
+        ahead = found.steps[position] if found else None
         following = plan.gate_weight(position)
         asked = ", ".join(
             f"{check.said} {metric_difference(check.metric, check.limit, check.gate_margin(following))}"
             for check in plan.checks
             if check.gating
         )
-        found.append(
+        expectations.append(
             Expectation(
                 weight=share(step.weight),
-                calls=f"about {calls:,.0f} calls on green in {duration(step.bake)}" if calls else duration(step.bake),
+                time=_time(ahead) or f"at least {duration(step.bake)}",
+                calls=f"about {ahead.green_calls.median:,.0f} calls on green" if ahead and ahead.green_calls else "",
                 gate=f"{'promotion' if plan.is_last(position) else share(following)} opens within: {asked}",
             )
         )
-    return found
+    return expectations
+
+
+def _time(step: StepForecast | None) -> str:
+    """The usual time, and what it seldom passes."""
+    if step is None or step.seconds is None:
+        return ""
+    usual, seldom = duration(step.seconds.median), duration(step.seconds.p90)
+    return f"about {usual}" if usual == seldom else f"about {usual}, seldom over {seldom}"
 
 
 def _tell(registered: Registered) -> None:

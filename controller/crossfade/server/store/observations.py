@@ -64,6 +64,22 @@ def traffic(connection: Connection, *, rollouts: list[int], route: int, since: f
     return connection.execute(_TRAFFIC, values).one()
 
 
+_CALLS_BY_BUCKET = text(
+    """
+    SELECT bucket, sum(calls)::bigint AS calls
+    FROM observations
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    GROUP BY bucket
+    """
+)
+
+
+def calls_by_bucket(connection: Connection, *, rollouts: list[int], route: int, since: float) -> dict[int, int]:
+    """The route's calls since then, by the start of the bucket they were made in."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    return {row.bucket: row.calls for row in connection.execute(_CALLS_BY_BUCKET, values)}
+
+
 _STEP_CALLS = text(
     """
     SELECT coalesce(sum(calls), 0)::bigint AS calls,

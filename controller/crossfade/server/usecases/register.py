@@ -24,12 +24,12 @@ from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
 from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.declared import StoredRoute
 from crossfade.server.usecases.act import do
-from crossfade.server.usecases.expectation import expect
+from crossfade.server.usecases.forecast import expect, read_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """The new rollout, what to expect at today's traffic ({"traffic", "text", "steps"}), and the targets' lookups."""
+    """The new rollout, what to expect at today's traffic (`forecast.expect`), and the targets' lookups."""
 
     rollout: Rollout
     expect: dict[str, Any]
@@ -72,7 +72,8 @@ def register_rollout(
         rollout = _save(connection, stored, green, plan, lookups, actor=actor, reason=reason, now=now)
         if start:
             rollout = _start(connection, rollout, actor=actor, reason=reason, now=now)
-        return Registered(rollout=rollout, expect=expect(connection, stored.id, plan, now), lookups=lookups)
+        known = read_known(connection, stored, plan, now)
+    return Registered(rollout=rollout, expect=expect(plan, known), lookups=lookups)
 
 
 def _free_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:

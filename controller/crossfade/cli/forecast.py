@@ -1,0 +1,129 @@
+"""Forecast: `crossfade plan`, what to expect of a plan before anything is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crossfade.cli.client import Client
+from crossfade.cli.options import Output, may_ask_controller
+from crossfade.cli.plan import metric_and_number, whole_plan
+from crossfade.core.plan import read_plan
+from crossfade.core.reading import Reader
+from crossfade.core.sentence import duration, metric_name
+
+
+@click.command()
+@click.argument("route", required=False)
+@whole_plan
+@click.option("--traffic", type=float, metavar="CALLS_PER_SECOND", help="In place of the route's own.")
+@click.option(
+    "--base",
+    "bases",
+    multiple=True,
+    metavar="METRIC=RATE",
+    help="Blue's rate in place of what was recorded: error_rate=0.01, score.accuracy=0.93.",
+)
+@may_ask_controller
+def plan(
+    connect: Callable[[], AbstractContextManager[Client]],
+    output: Output,
+    route: str | None,
+    plan: dict[str, Any],
+    traffic: float | None,
+    bases: tuple[str, ...],
+) -> None:
+    """What to expect of a rollout on ROUTE: its time, its cost, and what it can tell. Changes nothing.
+
+    Without ROUTE no controller is asked: --traffic and a --base for each check then say what to plan with.
+    """
+    for name in ("green", "reason"):
+        plan.pop(name, None)
+    base = dict(metric_and_number(text, "--base", "METRIC=RATE such as error_rate=0.01") for text in bases)
+    body: dict[str, Any] = {"plan": plan, "base": base} | ({} if traffic is None else {"traffic": traffic})
+    if route is None:
+        if traffic is None or not base:
+            raise click.UsageError("give ROUTE, or --traffic and a --base for each check to plan without a controller")
+        found = _offline(body)
+    else:
+        with connect() as client:
+            found = client.post("/v1/plan", body | {"route": route})
+    output.show(found, lambda: render(found["forecast"]))
+
+
+def _offline(body: dict[str, Any]) -> dict[str, Any]:
+    """What the API would reply. Raises `Invalid`."""
+    from crossfade.simulation.base import like, read_base
+    from crossfade.simulation.planner import MOST_TRAFFIC, plan_ahead
+
+    reader = Reader(body)
+    wanted = read_plan(reader.section("plan"))
+    traffic = reader.number("traffic", least=0, most=MOST_TRAFFIC, unit="calls a second")
+    base = read_base(reader.section("base"), wanted.checks)
+    reader.finish()
+    history = {metric: like(loss) for metric, loss in base.items()}
+    return {"route": None, "forecast": plan_ahead(wanted, history, traffic=traffic).to_dict()}
+
+
+def render(forecast: dict[str, Any]) -> RenderableType:
+    """Steps, chances, sentences."""
+    parts: list[RenderableType] = []
+    if forecast["seconds"]:
+        parts += [_steps(forecast), Text()]
+    if forecast["chances"]:
+        parts += [_chances(forecast["chances"]), Text()]
+    return Group(*parts, *(Text(sentence) for sentence in forecast["sentences"]))
+
+
+def _steps(forecast: dict[str, Any]) -> RenderableType:
+    table = Table("step", "weight", box=None, pad_edge=False)
+    for name in ("calls", "9 in 10", "time", "9 in 10", "green calls"):
+        table.add_column(name, justify="right")
+    table.add_column("waits longest for")
+    for number, step in enumerate(forecast["steps"], 1):
+        table.add_row(str(number), f"{step['weight']:g} %", *_spreads(step), _slowest(step["slowest"]))
+    table.add_row("all", "", *_spreads(forecast), "")
+    return table
+
+
+def _spreads(found: dict[str, Any]) -> list[str]:
+    calls, seconds, green = found["calls"], found["seconds"], found["green_calls"]
+    if not (calls and seconds and green):
+        return ["for ever", "", "for ever", "", ""]
+    return [
+        f"{calls['median']:,.0f}",
+        f"{calls['p90']:,.0f}",
+        duration(seconds["median"]),
+        duration(seconds["p90"]),
+        f"{green['median']:,.0f}",
+    ]
+
+
+def _slowest(name: str | None) -> str:
+    return {"bake": "its bake time", None: ""}.get(name) or metric_name(name or "")
+
+
+def _chances(chances: list[dict[str, Any]]) -> RenderableType:
+    table = Table("if green is worse in", "by", box=None, pad_edge=False)
+    for name in ("caught", "promoted", "after", "green calls", "bad answers"):
+        table.add_column(name, justify="right")
+    for chance in chances:
+        table.add_row(
+            metric_name(chance["metric"]),
+            f"{chance['points']:g} point{'' if chance['points'] == 1 else 's'}",
+            f"{chance['caught']:.0%}",
+            f"{chance['promoted']:.0%}",
+            duration(chance["seconds"]) if chance["seconds"] else "-",
+            f"{chance['green_calls']:,.0f}",
+            f"{chance['harm']:,.1f}",
+        )
+    return table
+
+
+COMMANDS = (plan,)

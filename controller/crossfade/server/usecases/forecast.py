@@ -1,0 +1,137 @@
+"""Forecast: what to expect of a plan on a route, at its real traffic and blue's real rates. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from crossfade.core.evidence import EMPTY, Summary
+from crossfade.core.metric import ERROR_RATE
+from crossfade.core.plan import Check, Plan, read_plan
+from crossfade.core.reading import Reader
+from crossfade.core.sealing import SETTLED
+from crossfade.server.database import begin
+from crossfade.server.limits import fix_limits
+from crossfade.server.store import declared, observations, rollouts, snapshots
+from crossfade.server.store.declared import StoredRoute
+from crossfade.server.store.losses import history, past
+from crossfade.simulation.base import like, read_base
+from crossfade.simulation.forecast import Forecast
+from crossfade.simulation.planner import MOST_TRAFFIC, plan_ahead
+
+WINDOW = timedelta(hours=1)
+"""Traffic is the mean over it."""
+LEAST_BUCKETS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a route: `traffic` in calls a second over the last hour, and for each metric of a plan blue's
+    `history` (of this blue, of the last day) and the share of calls that get a value.
+    """
+
+    traffic: float
+    history: Mapping[str, Summary]
+    scored: Mapping[str, float]
+    bucket_seconds: float
+
+
+def plan_route(engine: Engine, body: object, *, now: datetime) -> dict[str, Any]:
+    """The whole forecast for {"route", "plan", "traffic", "base"}; the last two stand in for what was recorded.
+
+    `traffic` is in calls a second; `base` has blue's error rate and mean scores as fractions, {"error_rate": 0.01,
+    "score.accuracy": 0.93}. Raises `NotFound` for the route, `Invalid` with every problem of the body.
+    """
+    reader = Reader(body)
+    route = reader.text("route")
+    part = reader.section("plan")
+    plan = read_plan(part)
+    traffic = (
+        reader.number("traffic", least=0, most=MOST_TRAFFIC, unit="calls a second") if reader.has("traffic") else None
+    )
+    reader.raw("traffic")
+    base = read_base(reader.section("base"), plan.checks)
+    reader.close()
+    reader.check()
+    with begin(engine, snapshot=True) as connection:
+        stored = declared.find_route(connection, route)
+        plan = fix_limits(connection, part, plan, stored.id, now)
+        reader.check()
+        known = read_known(connection, stored, plan, now)
+    if traffic is not None:
+        known = replace(known, traffic=traffic)
+    given = {metric: like(loss, known.history.get(metric, EMPTY)) for metric, loss in base.items()}
+    known = replace(known, history={**known.history, **given})
+    return {"route": route, "forecast": forecast(plan, known).to_dict()}
+
+
+def forecast(plan: Plan, known: Known, *, quick: bool = False) -> Forecast:
+    """Of the plan under what is known; `quick`, without the chances to catch a worse green, in milliseconds."""
+    return plan_ahead(
+        plan,
+        known.history,
+        traffic=known.traffic,
+        scored=known.scored,
+        bucket_seconds=known.bucket_seconds,
+        settled=SETTLED,
+        quick=quick,
+    )
+
+
+def forecast_typed(engine: Engine, route: str, plan: Plan, now: datetime, *, quick: bool) -> Forecast | None:
+    """Of a plan that is being typed; None while blue has no calls to take a limit from. Raises `NotFound`."""
+    reader = Reader({}, "plan")
+    with begin(engine, snapshot=True) as connection:
+        stored = declared.find_route(connection, route)
+        plan = fix_limits(connection, reader, plan, stored.id, now)
+        known = None if reader.problems else read_known(connection, stored, plan, now)
+    return forecast(plan, known, quick=quick) if known else None
+
+
+def expect(plan: Plan, known: Known) -> dict[str, Any]:
+    """{"traffic", "text", "steps": [{"weight", "green_calls_per_hour", "least_seconds"}], "forecast"}: what registering
+    replies; the forecast is a quick one."""
+    found = forecast(plan, known, quick=True)
+    steps = [
+        {
+            "weight": step.weight,
+            "green_calls_per_hour": round(known.traffic * 3600 * step.weight / 100),
+            "least_seconds": step.least_seconds,
+        }
+        for step in found.steps
+    ]
+    return {
+        "traffic": known.traffic,
+        "text": " ".join(found.sentences),
+        "steps": steps,
+        "forecast": found.to_dict(),
+    }
+
+
+def read_known(connection: Connection, stored: StoredRoute, plan: Plan, now: datetime) -> Known:
+    """What the store knows of a route, as far as this plan needs it."""
+    _, length = snapshots.state(connection)
+    before = past(connection, stored.id, now)
+    found = {check.metric: history(connection, check, before) for check in plan.checks}
+    calls = history(connection, Check(metric=ERROR_RATE, margin=1.0), before).n
+    scored = {metric: min(1.0, sums.n / calls) for metric, sums in found.items() if calls and sums.n}
+    return Known(traffic=_traffic(connection, stored, length, now), history=found, scored=scored, bucket_seconds=length)
+
+
+def _traffic(connection: Connection, stored: StoredRoute, length: int, now: datetime) -> float:
+    """Calls a second over the last hour, or since the first of them; not of the first bucket, which began in the midst
+    of it, nor of those that may still be arriving, as long as others are left."""
+    since = now - WINDOW
+    found = observations.calls_by_bucket(
+        connection, rollouts=rollouts.ids_since(connection, stored.id, since), route=stored.id, since=since.timestamp()
+    )
+    if not found:
+        return 0.0
+    begin_at, end = min(found) + length, (now.timestamp() // length - 1) * length
+    if end - begin_at < LEAST_BUCKETS * length:
+        return sum(found.values()) / max(float(length), now.timestamp() - min(found))
+    return sum(calls for bucket, calls in found.items() if begin_at <= bucket < end) / (end - begin_at)
