@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from plane import PLAN, ROUTE, Plane  # type: ignore[import-not-found]
 
+from crossfade.core.plan import read_plan
+from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import declared
@@ -23,9 +25,6 @@ def planned(plane: Plane, **body: Any) -> dict[str, Any]:
 
 
 def known(plane: Plane) -> Known:
-    from crossfade.core.plan import read_plan
-    from crossfade.core.reading import Reader
-
     return find_known(plane.engine, ROUTE, read_plan(Reader(PLAN)), plane.now)
 
 

@@ -184,8 +184,8 @@ def _about(seconds: float) -> str:
 
 
 def _margin(value: float) -> str:
-    """A margin as it was written; a difference that was measured would be rounded."""
-    return f"{value:.2g} point{'' if value == 1 else 's'}"
+    """A margin in full; `points` would round it as it does what was measured."""
+    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _round_up(margin: float) -> float:
