@@ -66,6 +66,17 @@ def test_plan_with_many_faults_prints_each_with_its_path_and_saves_nothing(cli: 
     assert json.loads(cli("list", "--route", route, "--json").out)["rollouts"] == []
 
 
+def test_plan_is_forecast_on_a_route_with_rates_given_by_hand(cli: Any, route: str) -> None:
+    ran = cli("plan", route, "--check", "error_rate=2", "--traffic", "40", "--base", "error_rate=0.02")
+    assert ran.code == 0, ran.err
+    assert "At 40 calls a second, the 4 steps take about" in ran.out
+    silent = cli("plan", route, *CHECKS)
+    assert (silent.code, "No calls of this route" in silent.out) == (0, True)
+    assert cli("plan", "nowhere", *CHECKS).code == 1
+    assert "plan.steps[1].weight" in cli("plan", route, "--steps", "25,5", *CHECKS).err
+    assert json.loads(cli("list", "--route", route, "--json").out)["rollouts"] == []
+
+
 def test_registered_rollout_is_shown_as_a_tree(cli: Any, route: str) -> None:
     made = register(cli, route)
     assert made["phase"] == "progressing"

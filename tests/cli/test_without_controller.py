@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
@@ -41,6 +42,8 @@ def test_address_that_is_none_exits_2(anywhere: Any) -> None:
         ),
         (("register", "chat", "--green", "next", "--steps", "1,many"), "list of numbers"),
         (("register", "chat", "--green", "next", "--bake", "5"), "--bake needs --steps"),
+        (("plan", "--check", "error_rate=0.5"), "give ROUTE, or --traffic and a --base"),
+        (("plan", "--traffic", "2", "--base", "error_rate", "--check", "error_rate=1"), "METRIC=RATE"),
         (("pause", "3"), "--reason"),
         (("apply",), "--file"),
         (("apply", "-f", "none.toml"), "none.toml: No such file"),
@@ -86,3 +89,25 @@ def test_taken_port_is_one_line_and_exit_2(anywhere: Any) -> None:
 def test_sandbox_and_demo_show_their_own_options(anywhere: Any) -> None:
     assert "--control-port" in anywhere("sandbox", "--help").out
     assert "--scenario" in anywhere("demo", "--help").out
+
+
+PLANNED = ("plan", "--steps", "10,50", "--bake", "60", "--check", "error_rate=2", "--maturity", "0")
+
+
+def test_a_plan_is_forecast_without_a_controller(anywhere: Any) -> None:
+    given = ("--traffic", "20", "--base", "error_rate=0.01")
+    ran = anywhere(*PLANNED, *given)
+    assert ran.code == 0, ran.err
+    for words in ("step", "10 %", "50 %", "green calls", "if green is worse in", "5 points", "At 20 calls a second"):
+        assert words in ran.out
+    forecast = json.loads(anywhere(*PLANNED, *given, "--json").out)["forecast"]
+    assert len(forecast["steps"]) == 2
+    assert len(forecast["chances"]) == 3
+
+
+def test_a_forecast_of_nothing_is_a_sentence_and_a_wrong_rate_is_named(anywhere: Any) -> None:
+    silent = anywhere(*PLANNED, "--traffic", "0", "--base", "error_rate=0.01")
+    assert (silent.code, "No calls" in silent.out) == (0, True)
+    wrong = anywhere(*PLANNED, "--traffic", "2", "--base", "error_rate=5", "--base", "score.x=1")
+    assert wrong.code == 1
+    assert {line.partition(": ")[0] for line in wrong.err.splitlines()} == {"base.error_rate", "base.score.x"}

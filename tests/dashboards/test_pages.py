@@ -155,6 +155,26 @@ def test_registering_shows_every_problem_beside_its_field_and_then_the_rollout(s
     expect(page.locator("#journal")).to_contain_text("Counted: calls slower than 1.8 s.")
 
 
+def test_the_form_says_what_to_expect_and_the_chances_once_asked(site: Any, window: Any) -> None:
+    for ago in range(600, 0, -10):
+        site.plane.observe(site.plane.row(calls=200, errors=2, ago=ago, route=2))
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/register?route=other")
+    expected = page.locator("#expect")
+    expect(expected).to_contain_text("At 20 calls a second, the 4 steps take about")
+    page.locator("#check-0-margin").fill("0.005")
+    expect(expected).to_contain_text("That is too long")
+    page.locator("#check-0-margin").fill("2")
+    expect(expected).not_to_contain_text("That is too long")
+    page.get_by_role("button", name="Check without registering").click()
+    chances = page.locator("#chances li")
+    expect(chances).to_have_count(3)
+    expect(chances.first).to_contain_text("error rate by 1 point")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_a_second_live_rollout_is_refused_in_the_form(site: Any, window: Any) -> None:
     page = window.open(site.link("operator"))
     page.goto(f"{site.address}/register?route=anthropic.claude-3-haiku-20240307-v1:0")

@@ -167,6 +167,21 @@ def test_all_problems_of_a_plan_are_listed_with_their_paths(api: Api) -> None:
     assert api.ask("GET", "/v1/rollouts").json["rollouts"] == []
 
 
+def test_a_plan_is_forecast_for_whoever_may_look(api: Api) -> None:
+    api.declare()
+    base = {"error_rate": 0.01, "score.accuracy": 0.9}
+    body = {"route": ROUTE, "plan": PLAN, "traffic": 50, "base": base}
+    answer = api.ask("POST", "/v1/plan", body, role="viewer")
+    assert answer.status_code == 200, answer.text
+    forecast = answer.json["forecast"]
+    assert forecast["seconds"]["median"] <= forecast["seconds"]["p90"]
+    assert len(forecast["steps"]) == 2
+    assert forecast["sentences"]
+    assert "traffic" in paths(refused(api.ask("POST", "/v1/plan", body | {"traffic": "much"}, role="viewer"), 422))
+    refused(api.ask("POST", "/v1/plan", body | {"route": "nowhere"}, role="viewer"), 404)
+    refused(api.ask("POST", "/v1/plan", body, role="shim"), 403)
+
+
 def test_a_rollout_is_registered_acted_on_and_refused_when_out_of_date(api: Api) -> None:
     api.declare()
     made = api.register()

@@ -102,6 +102,19 @@ def test_what_to_expect_follows_the_last_hour(plane: Plane) -> None:
     busy = register(plane).expect
     assert busy["traffic"] == pytest.approx(2.0)
     assert busy["steps"][0]["green_calls_per_hour"] == 720
+    assert busy["steps"][0]["least_seconds"] is None
+    assert "no accuracy scores of blue's to plan with" in busy["text"]
+
+
+def test_what_to_expect_has_the_forecast(plane: Plane) -> None:
+    plane.later(600)
+    for ago in range(600, 0, -10):
+        plane.observe(plane.row(calls=20, ago=ago))
+    expect = register(plane, plan=PLAN | {"checks": [{"metric": "error_rate", "margin": 2, "maturity": 20}]}).expect
+    forecast = expect["forecast"]
+    assert expect["text"].startswith("At 2 calls a second, the 2 steps take about ")
+    assert forecast["seconds"]["median"] >= sum(step["least_seconds"] for step in expect["steps"])
+    assert forecast["chances"] == ()
 
 
 def limits_of(registered: Registered) -> dict[str, float | None]:

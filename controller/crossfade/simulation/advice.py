@@ -9,7 +9,7 @@ from math import floor, isfinite, log10
 import numpy as np
 
 from crossfade.core.plan import Check, Plan, Step
-from crossfade.core.sentence import duration, metric_name, percent, points
+from crossfade.core.sentence import duration, metric_name, percent
 from crossfade.simulation.forecast import LEAST_POINTS, Forecast
 from crossfade.simulation.timing import Circumstances, step_times
 from crossfade.stats.base_rate import start_base_rate
@@ -109,15 +109,13 @@ def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> li
     limit = "its time limit is" if plan.time_limit else "a plan without a time limit is given"
     sentence = (
         f"That is too long: {limit} {duration(forecast.within)}. At {calls_a(circumstances.traffic)} a margin of"
-        f" {points(check.loss_margin)} on {name} takes {_about(now)}"
+        f" {_margin(check.margin)} on {name} takes {_about(now)}"
     )
     smallest = forecast.smallest.get(check.metric)
     wider = _round_up(smallest) if smallest and smallest > check.margin else None
     if wider:
         other = replace(plan, checks=tuple(replace(c, margin=wider) if c is check else c for c in plan.checks))
-        sentence += (
-            f"; a margin of {points(wider / 100)} would take {_about(_median(other, circumstances, check.metric))}"
-        )
+        sentence += f"; a margin of {_margin(wider)} would take {_about(_median(other, circumstances, check.metric))}"
     found = [f"{sentence}."]
     last = plan.steps[-1]
     half = replace(last, weight=EVEN)
@@ -146,7 +144,7 @@ def _smallest(checks: Sequence[Check], forecast: Forecast) -> list[str]:
         if smallest is None:
             found.append(f"No margin on {name} can be decided in {within} by these steps.")
         else:
-            decided.append(f"{points(smallest / 100)}{' or less' if smallest <= LEAST_POINTS else ''} on {name}")
+            decided.append(f"{_margin(smallest)}{' or less' if smallest <= LEAST_POINTS else ''} on {name}")
     if decided:
         found.append(f"In {within} these steps can decide margins down to {' and '.join(decided)}.")
     return found
@@ -158,7 +156,7 @@ def _resolution(check: Check, circumstances: Circumstances) -> str | None:
         return None
     kind = "scored calls" if check.is_score else "calls"
     return (
-        f"A margin of {points(check.loss_margin)} on {metric_name(check.metric)} is finer than the data: it is less"
+        f"A margin of {_margin(check.margin)} on {metric_name(check.metric)} is finer than the data: it is less"
         f" than one bad answer among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
     )
 
@@ -183,6 +181,11 @@ def _median(plan: Plan, circumstances: Circumstances, only: str | None = None) -
 
 def _about(seconds: float) -> str:
     return f"about {duration(seconds)}" if isfinite(seconds) else "for ever"
+
+
+def _margin(value: float) -> str:
+    """A margin in full; `points` would round it as it does what was measured."""
+    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _round_up(margin: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-LEAST_POINTS, MOST_POINTS = 0.01, 50.0
+LEAST_POINTS, MOST_POINTS = 0.001, 50.0
 """Margins between which the smallest is sought."""
 
 

@@ -24,7 +24,7 @@ from crossfade.stats.mixture import GATE_WEIGHTS, log_sum
 PHI_NOISE = 1.04
 """What the overdispersion costs where there is none: its estimate never falls below 1 and wavers by 0 to 5 % above it,
 as measured with the judge over independent calls at base rates of 0.1 to 10 %."""
-SAMPLE = 400
+SAMPLE, SEED = 400, 3
 STRIDES = 40
 """A walk is put together from strides of as many buckets that this many are about what it takes."""
 MOST_STRIDES = 8 * STRIDES
@@ -100,7 +100,7 @@ def _expected(n: float, weight: float, means: Rates, size: float) -> Columns:
 
 def _sampled(n: float, weight: float, means: Rates, size: float) -> Columns:
     """Buckets of `n` calls as they may come; always the same, so that forecasts of like plans compare."""
-    rng = np.random.default_rng(SAMPLE)
+    rng = np.random.default_rng(SEED)
     made = Alike(size).draw(rng, np.arange(SAMPLE), np.full(SAMPLE, weight), round(n), [means])[0]
     n_g, n_b = np.maximum(made.n_g, 1.0), np.maximum(made.n_b, 1.0)
     return _columns(n_g, made.s_g, n_b, made.s_b, max(size, *means))

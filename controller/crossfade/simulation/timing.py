@@ -43,8 +43,8 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:
-    """Seconds one step lasts, (RUNS,); infinite where a gate never opens. `parts` has what it would last for each of
-    the gating checks by itself, and by the bake time: the step lasts as long as the longest.
+    """Seconds one step lasts in each of many rollouts; infinite where a gate never opens. `parts` has what it would
+    last for each of the gating checks by itself, and by the bake time: the step lasts as long as the longest.
     """
 
     seconds: Floats
@@ -57,15 +57,17 @@ class StepTimes:
         return max(self.parts, key=lambda name: self.parts[name])
 
 
-def step_times(plan: Plan, circumstances: Circumstances, *, only: str | None = None) -> list[StepTimes]:
+def step_times(
+    plan: Plan, circumstances: Circumstances, *, only: str | None = None, runs: int = RUNS
+) -> list[StepTimes]:
     """Of each step of the plan, by the check `only` if one is named. Every gating check has traffic and history."""
     rng = np.random.default_rng(SEED)
     checks = [check for check in plan.checks if check.gating and only in (None, check.metric)]
     found = []
     for position, step in enumerate(plan.steps):
-        by_check = {check.metric: _gate_seconds(plan, check, position, circumstances, rng) for check in checks}
+        by_check = {check.metric: _gate_seconds(plan, check, position, circumstances, rng, runs) for check in checks}
         least = max(step.bake, *(_least_seconds(plan, check, position, circumstances) for check in checks))
-        bake = np.full(RUNS, step.bake)
+        bake = np.full(runs, step.bake)
         slowest = np.maximum.reduce([bake, *by_check.values()])
         parts = {"bake": step.bake} | {name: float(np.median(each)) for name, each in by_check.items()}
         # A look comes once every so often, on average half of that after the gate would open.
@@ -74,7 +76,7 @@ def step_times(plan: Plan, circumstances: Circumstances, *, only: str | None = N
 
 
 def _gate_seconds(
-    plan: Plan, check: Check, position: int, circumstances: Circumstances, rng: np.random.Generator
+    plan: Plan, check: Check, position: int, circumstances: Circumstances, rng: np.random.Generator, runs: int
 ) -> Floats:
     """Seconds from the step's start until a check opens its gate: evidence, and the fewest buckets and green calls."""
     weight = plan.steps[position].weight / 100
@@ -89,11 +91,11 @@ def _gate_seconds(
         phi=circumstances.phi,
         green=circumstances.green,
         rng=rng,
-        runs=RUNS,
+        runs=runs,
     )
     calls = np.maximum(calls, plan.least_buckets * merged(per_bucket, weight))
     # Green calls come one by one: the time until so many have is Gamma distributed.
-    calls = np.maximum(calls, rng.standard_gamma(plan.least_green_calls, RUNS) / weight)
+    calls = np.maximum(calls, rng.standard_gamma(plan.least_green_calls, runs) / weight)
     seconds: Floats = np.ceil(calls / per_bucket - 1e-9) * length + circumstances.lag(check)
     return seconds
 
