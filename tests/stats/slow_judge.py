@@ -224,7 +224,7 @@ def known(buckets: Sequence[Bucket], history: Summary) -> tuple[list[Judged], Ba
             Judged(
                 step=row.step, n_g=green.n, s_g=Fraction(green.s), q_g=Fraction(green.q), n_b=blue.n,
                 s_b=Fraction(blue.s), q_b=Fraction(blue.q), binary=binary, as_binary=all_binary,
-                a=a, variance=variance, phi=phi, soon=dispersion.ratio(1),
+                a=a, variance=variance, phi=phi, soon=dispersion.ratio(3),
             )
         )  # fmt: skip
         all_binary = all_binary and binary

@@ -21,7 +21,7 @@ from crossfade.stats.base_rate import DECAY
 from crossfade.stats.columns import Columns, Floats, decayed, running
 
 PSEUDO_BUCKETS = 20.0
-SOON_BUCKETS = 1.0
+SOON_BUCKETS = 3.0
 SHRINK_CALLS = 20.0
 """Green's variance starts as blue's, with the weight of so many calls."""
 
@@ -47,7 +47,7 @@ class Dispersion:
     def after(self, columns: Columns) -> tuple[Floats, Floats, Dispersion]:
         """phi as known *before* each bucket, `soon` as known after it, shapes (B,) + S; the dispersion after them all.
 
-        `soon` is phi started with one pseudo-bucket: noisier, and not fooled by bursts in the first buckets.
+        `soon` is phi started with 3 pseudo-buckets: noisier, and not fooled by bursts in the first buckets.
         """
         if not len(columns):
             return columns.n_g, columns.n_g, self
