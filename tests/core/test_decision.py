@@ -135,6 +135,15 @@ def test_the_sentences_of_a_hold_differ_by_cause() -> None:
     }
 
 
+def test_while_both_are_degraded_nothing_is_advanced_and_a_breach_still_rolls_back() -> None:
+    ailing = verdict(degraded=True)
+    held = decide(rollout(), judgement(ailing, verdict(ACCURACY)), TRAFFIC, NOW)
+    assert ended(held) == (Act.HOLD, Reason.BOTH_DEGRADED)
+    assert "something ails both" in sentence(held)
+    worse = decide(rollout(), judgement(verdict(ERRORS, Ruling.FAILED, degraded=True)), TRAFFIC, NOW)
+    assert ended(worse) == (Act.ROLL_BACK, Reason.CHECK_FAILED)
+
+
 def test_a_gate_that_needs_approval_waits_for_a_person() -> None:
     plan = replace(PLAN, steps=(Step(weight=5, approve=True), Step(weight=50)))
     assert ended(decide(rollout(plan), ALL_PASSED, TRAFFIC, NOW)) == (Act.HOLD, Reason.APPROVAL)

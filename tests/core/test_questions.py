@@ -29,6 +29,7 @@ ORDER = [
     "Are there enough buckets and green calls?",
     "Is the bake time over?",
     "Is green throttled?",
+    "Is blue itself worse than it was?",
     "Has every gating check passed its gate?",
     "Does a person open this gate?",
     "What comes after this step?",

@@ -13,7 +13,7 @@ from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import declared
-from crossfade.server.usecases.forecast import Known, find_known, plan_route
+from crossfade.server.usecases.forecast import Known, plan_route, read_known
 
 ERRORS: dict[str, Any] = PLAN | {"checks": [{"metric": "error_rate", "margin": 2, "maturity": 20}]}
 
@@ -25,7 +25,8 @@ def planned(plane: Plane, **body: Any) -> dict[str, Any]:
 
 
 def known(plane: Plane) -> Known:
-    return find_known(plane.engine, ROUTE, read_plan(Reader(PLAN)), plane.now)
+    with begin(plane.engine) as connection:
+        return read_known(connection, declared.find_route(connection, ROUTE), read_plan(Reader(PLAN)), plane.now)
 
 
 def served(plane: Plane, *, minutes: int = 10, calls: int = 20, scored: int = 5) -> None:

@@ -17,7 +17,7 @@ from crossfade.core.metric import NAMES
 from crossfade.core.observation import Row
 from crossfade.core.plan import Check
 from crossfade.core.rollout import Rollout
-from crossfade.server.gather import gather
+from crossfade.server.gather import evidence
 from crossfade.server.store import rollouts
 from crossfade.server.store.losses import group_sums, history, losses, past
 
@@ -158,7 +158,8 @@ def test_the_evidence_of_a_rollout_holds_a_series_for_each_metric(plane: Plane) 
     plane.observe(*rows)
     plane.later(60)
     with plane.engine.connect() as connection:
-        series, _ = gather(connection, rollouts.find(connection, rollout.id), plane.now)
+        stored = rollouts.find(connection, rollout.id)
+        series = evidence(connection, stored, stored.rollout.plan, plane.now)
     for one in series:
         expected = by_hand(one.metric, rows)
         for bucket in one.buckets:

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict, NotFound
-from crossfade.server.gather import gather
+from crossfade.server.carry import carry
+from crossfade.server.gather import circumstances, evidence
 from crossfade.server.scheduler import maintain
 from crossfade.server.store import rollouts
 from crossfade.server.tick import tick
@@ -23,6 +24,7 @@ from crossfade.server.views.health import health
 from crossfade.server.views.journal import journal
 from crossfade.server.views.rollout import rollout as read_rollout
 from crossfade.server.views.totals import totals
+from crossfade.stats.judge import judge, judge_carried
 
 ERRORS_ONLY: dict[str, Any] = PLAN | {"checks": [{"metric": "error_rate", "margin": 2, "maturity": 20}]}
 
@@ -111,10 +113,40 @@ def test_what_arrives_after_the_seal_is_counted_and_not_judged(plane: Plane) -> 
     with plane.engine.connect() as connection:
         stored = rollouts.find(connection, rollout.id)
         assert stored is not None
-        (series,), conditions = gather(connection, stored, plane.now)
+        (series,) = evidence(connection, stored, stored.rollout.plan, plane.now)
+        conditions = circumstances(connection, stored, plane.now)
     assert [(bucket.blue.n, bucket.green.n, bucket.green.s) for bucket in series.buckets] == [(50, 5, 0)]
     assert conditions.green_calls == 12
     assert sum(total.calls for total in totals(plane.engine)) == 62
+
+
+def test_what_is_carried_from_tick_to_tick_is_what_all_that_is_stored_comes_to(plane: Plane) -> None:
+    rollout = plane.register(plan=ERRORS_ONLY)
+    for look in range(12):
+        minutes_of_traffic(plane, _stored(plane, rollout.id), minutes=1, blue_errors=2, green_errors=look % 2, green=30)
+        plane.tick()
+        with plane.engine.connect() as connection:
+            stored = rollouts.find(connection, rollout.id)
+            series = evidence(connection, stored, stored.rollout.plan, plane.now)
+            carried = carry(connection, stored, plane.now)
+        plan, step = stored.rollout.plan, stored.rollout.step
+        (whole,), (kept,) = judge(plan, series, step=step).verdicts, judge_carried(plan, carried, step=step).verdicts
+        for name in ("log_e_worse", "log_e_gate", "estimate", "lower", "upper", "overdispersion"):
+            assert getattr(kept, name) == pytest.approx(getattr(whole, name), rel=1e-9, abs=1e-9), name
+        assert (kept.ruling, kept.step_green, kept.step_buckets) == (whole.ruling, whole.step_green, whole.step_buckets)
+    assert stored.rollout.step == 1
+
+
+def test_a_tick_reads_only_what_was_sealed_since_the_last(plane: Plane) -> None:
+    rollout = plane.register(plan=ERRORS_ONLY)
+    minutes_of_traffic(plane, rollout, minutes=2)
+    plane.tick()
+    before = plane.one("SELECT document FROM carried")
+    plane.sql("DELETE FROM observations WHERE bucket <= (SELECT sealed FROM carried)")
+    minutes_of_traffic(plane, rollout, minutes=1)
+    plane.tick()
+    after = plane.one("SELECT document FROM carried")
+    assert after["state"]["buckets"] == before["state"]["buckets"] + 6
 
 
 def test_an_open_bucket_is_not_evidence_yet(plane: Plane) -> None:
@@ -126,7 +158,7 @@ def test_an_open_bucket_is_not_evidence_yet(plane: Plane) -> None:
         with plane.engine.connect() as connection:
             stored = rollouts.find(connection, rollout.id)
             assert stored is not None
-            (series,), _ = gather(connection, stored, plane.now)
+            (series,) = evidence(connection, stored, stored.rollout.plan, plane.now)
         assert len(series.buckets) == sealed
 
 
@@ -138,7 +170,7 @@ def test_scores_are_judged_as_losses_by_the_time_of_the_call(plane: Plane) -> No
     with plane.engine.connect() as connection:
         stored = rollouts.find(connection, rollout.id)
         assert stored is not None
-        (_, accuracy), _ = gather(connection, stored, plane.now)
+        (_, accuracy) = evidence(connection, stored, stored.rollout.plan, plane.now)
     (bucket,) = accuracy.buckets
     assert (bucket.green.n, bucket.green.s, bucket.green.q) == (1, 0.25, 0.0625)
     assert (bucket.blue.n, bucket.blue.s) == (1, 0.0)
@@ -218,7 +250,7 @@ def test_history_is_of_the_model_that_is_blue_now(plane: Plane) -> None:
     with plane.engine.connect() as connection:
         stored = rollouts.find(connection, second.id)
         assert stored is not None
-        (errors, _), _ = gather(connection, stored, plane.now)
+        (errors, _) = evidence(connection, stored, stored.rollout.plan, plane.now)
     assert (errors.history.n, errors.history.s) == (10, 1.0)
 
 

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     TOO_FEW = "too_few"
     BAKING = "baking"
     THROTTLED = "throttled"
+    BOTH_DEGRADED = "both_degraded"
     INCONCLUSIVE = "inconclusive"
     APPROVAL = "approval"
     TIME_LIMIT = "time_limit"
@@ -87,7 +88,7 @@ def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: 
     """The decision, in one written order, the gravest first.
 
     Not running · roll back · pause for a breach · pause for configuration · time limit · (paused: hold) · no
-    traffic · no data · too few · baking · throttled · inconclusive · approval · advance or promote.
+    traffic · no data · too few · baking · throttled · both degraded · inconclusive · approval · advance or promote.
     A paused rollout is still protected: what rolls back rolls back.
     """
 
@@ -175,6 +176,8 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
         return Reason.BAKING
     if conditions.throttled > plan.most_throttled:
         return Reason.THROTTLED
+    if any(verdict.degraded and verdict.ruling is not Ruling.FAILED for verdict in gating):
+        return Reason.BOTH_DEGRADED
     if not all(verdict.gate_passed for verdict in gating):
         return Reason.INCONCLUSIVE
     return Reason.APPROVAL if plan.steps[rollout.step].approve else None

@@ -99,6 +99,7 @@ def _holding(decision: Decision) -> list[_Asked]:
         ),
         _Asked(Reason.BAKING, "Is the bake time over?", left, "yes"),
         _Asked(Reason.THROTTLED, "Is green throttled?", throttled, "no"),
+        _Asked(Reason.BOTH_DEGRADED, "Is blue itself worse than it was?", _each(gating, _degraded), "no"),
         _Asked(Reason.INCONCLUSIVE, "Has every gating check passed its gate?", gates, "yes"),
         _Asked(Reason.APPROVAL, "Does a person open this gate?", "yes" if step.approve else "no", "no"),
     ]
@@ -132,6 +133,10 @@ def _buckets(verdict: Verdict) -> str:
 
 def _counts(verdict: Verdict) -> str:
     return f"{verdict.step_buckets:,} buckets, {verdict.step_green.n:,} green calls"
+
+
+def _degraded(verdict: Verdict) -> str:
+    return "worse of late" if verdict.degraded else "as it was"
 
 
 def _failed(verdict: Verdict, accepted: tuple[str, ...]) -> str:

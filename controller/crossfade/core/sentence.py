@@ -182,6 +182,12 @@ def _missing(decision: Decision) -> str:
                 f"{percent(conditions.throttled, 0)} of green's recent attempts were throttled, above"
                 f" {percent(plan.most_throttled, 0)}. That is the account's quota, not green's quality: the ramp waits."
             )
+        case Reason.BOTH_DEGRADED:
+            worse = [v for v in gating if v.degraded]
+            return (
+                f"blue itself is worse of late than it was ({', '.join(v.check.said for v in worse)}), and green is not"
+                " worse than blue: something ails both. The comparison goes on; nothing is advanced meanwhile."
+            )
         case Reason.INCONCLUSIVE:
             return _open_checks(decision)
         case Reason.APPROVAL:

@@ -27,11 +27,6 @@ THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
 
 
-def gather(connection: Connection, stored: Stored, now: datetime) -> tuple[tuple[Series, ...], Conditions]:
-    """One Series for each check of the plan, in its order, and what decide must know besides."""
-    return evidence(connection, stored, stored.rollout.plan, now), _conditions(connection, stored, now)
-
-
 def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> tuple[Series, ...]:
     """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
@@ -40,18 +35,25 @@ def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) 
 
 
 def _series(connection: Connection, stored: Stored, check: Check, before: Past, length: int, now: datetime) -> Series:
-    seal = length + check.maturity
-    sums = losses(
-        connection,
-        check,
-        rollout=stored.rollout.id,
-        route=stored.route_id,
-        after=int(stored.rollout.began.timestamp()) // length * length - length,
-        sealed=last_sealed(now.timestamp(), length=length, maturity=check.maturity),
-        seal=seal,
-        length=length,
-    )
-    return Series(check.metric, _buckets(sums), history(connection, check, before))
+    after = first_bucket(stored, length) - length
+    sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
+    buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
+    return Series(check.metric, buckets, history(connection, check, before))
+
+
+def first_bucket(stored: Stored, length: int) -> int:
+    """The start of the bucket in which the rollout began."""
+    return int(stored.rollout.began.timestamp()) // length * length
+
+
+def buckets_between(
+    connection: Connection, stored: Stored, check: Check, *, after: int, sealed: int, length: int
+) -> tuple[Bucket, ...]:
+    """The check's buckets that start in (`after`, `sealed`], in time order."""
+    if sealed <= after:
+        return ()
+    place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
+    return _buckets(losses(connection, check, **place, seal=length + check.maturity, length=length))
 
 
 def _buckets(rows: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
@@ -66,7 +68,8 @@ def _buckets(rows: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
     )
 
 
-def _conditions(connection: Connection, stored: Stored, now: datetime) -> Conditions:
+def circumstances(connection: Connection, stored: Stored, now: datetime) -> Conditions:
+    """What decide must know besides the verdicts."""
     rollout = stored.rollout
     place = {"rollout": rollout.id, "route": stored.route_id}
     calls, green = observations.step_calls(connection, **place, step=rollout.step)

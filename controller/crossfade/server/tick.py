@@ -12,13 +12,14 @@ from crossfade.core.decision import Act, Decision, apply, decide, is_news
 from crossfade.core.phase import Phase
 from crossfade.core.sentence import sentence
 from crossfade.errors import Unavailable
+from crossfade.server.carry import carry
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
-from crossfade.server.gather import gather
+from crossfade.server.gather import circumstances
 from crossfade.server.store import evaluations, journal, partitions, rollouts
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.usecases.moves import save_move
-from crossfade.stats.judge import judge
+from crossfade.stats.judge import judge_carried
 
 log = structlog.get_logger("crossfade.tick")
 
@@ -53,10 +54,10 @@ def tick(engine: Engine, *, now: datetime) -> int:
 
 
 def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision:
-    """One rollout's turn: gather, judge, decide, apply, save, journal. The transaction holds its row."""
+    """One rollout's turn: carry, judge, decide, apply, save, journal. The transaction holds its row."""
     stored = rollouts.find(connection, rollout_id)
-    series, conditions = gather(connection, stored, now)
-    judgement = judge(stored.rollout.plan, series, step=stored.rollout.step)
+    carried, conditions = carry(connection, stored, now), circumstances(connection, stored, now)
+    judgement = judge_carried(stored.rollout.plan, carried, step=stored.rollout.step)
     decision = decide(stored.rollout, judgement, conditions, now)
     after = apply(decision)
     text, figures = sentence(decision), decision_figures(decision)

@@ -219,6 +219,17 @@ scores = Table(
     postgresql_partition_by="RANGE (called_at)",
 )
 
+# A saving of work: what it holds can be computed anew from observations and scores.
+carried = Table(
+    "carried",
+    metadata,
+    Column("rollout_id", ForeignKey("rollouts.id"), primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("sealed", BigInteger, nullable=False, comment="start of the last bucket in it"),
+    _table("document"),
+)
+
 batches = Table(
     "batches",
     metadata,

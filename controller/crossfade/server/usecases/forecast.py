@@ -118,7 +118,9 @@ def read_known(connection: Connection, stored: StoredRoute, plan: Plan, now: dat
     before = past(connection, stored.id, now)
     found = {check.metric: history(connection, check, before) for check in plan.checks}
     calls = history(connection, Check(metric=ERROR_RATE, margin=1.0), before).n
-    scored = {metric: min(1.0, sums.n / calls) for metric, sums in found.items() if calls and sums.n}
+    scored = {
+        metric: min(1.0, sums.n / calls) for metric, sums in found.items() if metric != ERROR_RATE and calls and sums.n
+    }
     return Known(traffic=_traffic(connection, stored, length, now), history=found, scored=scored, bucket_seconds=length)
 
 
