@@ -166,6 +166,15 @@ def test_the_time_limit_pauses_what_is_not_decided_and_a_resume_grants_it_anew()
     assert decide(rollout(plan), ALL_PASSED, TRAFFIC, NOW).act is Act.ADVANCE
 
 
+def test_what_cannot_be_decided_within_the_time_limit_is_said_beforehand() -> None:
+    plan = replace(PLAN, time_limit=4 * 3600.0, checks=(ERRORS,))
+    open_ = verdict(ERRORS, Ruling.INCONCLUSIVE, calls_needed=43_200)
+    late = sentence(decide(rollout(plan), judgement(open_), TRAFFIC, NOW))
+    assert "about 6 h at today's traffic: that cannot be decided at this margin within the 3 h left" in late
+    soon = sentence(decide(rollout(plan), judgement(replace(open_, calls_needed=7_200)), TRAFFIC, NOW))
+    assert "cannot be decided" not in soon
+
+
 def test_without_blue_to_compare_with_nothing_is_promoted_whatever_the_weight() -> None:
     plan = replace(PLAN, steps=(Step(weight=50), Step(weight=100, bake=0)))  # read_plan refuses it; decide holds
     none = judgement(verdict(ruling=Ruling.NO_DATA), verdict(ACCURACY, Ruling.NO_DATA))

@@ -72,6 +72,8 @@ class Decision:
     """Metrics whose breach is only told, or was accepted."""
     remaining: float = 0.0
     """Seconds of bake time left."""
+    time_left: float | None = None
+    """Seconds until the plan's time limit, or None without one."""
 
 
 MOST_MISCONFIGURED = 0.5
@@ -103,6 +105,7 @@ def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: 
             failed=failed,
             told=tuple(v.check.metric for v in judgement.verdicts if v.ruling is Ruling.FAILED),
             remaining=_bake_left(rollout, now),
+            time_left=_time_left(rollout, now),
         )
 
     if rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED):
@@ -190,8 +193,13 @@ def _bake_left(rollout: Rollout, now: datetime) -> float:
     return max(0.0, rollout.plan.steps[rollout.step].bake - spent)
 
 
-def _is_out_of_time(rollout: Rollout, now: datetime) -> bool:
+def _time_left(rollout: Rollout, now: datetime) -> float | None:
     limit = rollout.plan.time_limit
     if limit is None or rollout.resumed_at is None:
-        return False
-    return (now - rollout.resumed_at).total_seconds() > limit
+        return None
+    return limit - (now - rollout.resumed_at).total_seconds()
+
+
+def _is_out_of_time(rollout: Rollout, now: datetime) -> bool:
+    left = _time_left(rollout, now)
+    return left is not None and left < 0

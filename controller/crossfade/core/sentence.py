@@ -223,7 +223,10 @@ def _open_checks(decision: Decision) -> str:
         scored = "scored " if verdict.check.is_score else ""
         eta = ""
         if decision.conditions.traffic > 0:
-            eta = f", about {duration(verdict.calls_needed / decision.conditions.traffic)} at today's traffic"
+            seconds = verdict.calls_needed / decision.conditions.traffic
+            eta = f", about {duration(seconds)} at today's traffic"
+            if decision.time_left is not None and 0 <= decision.time_left < seconds:
+                eta += f": that cannot be decided at this margin within the {duration(decision.time_left)} left"
         parts.append(f"about {verdict.calls_needed:,} more {scored}calls to rule out {harm}{eta}")
     return f"{'; '.join(parts)}." if parts else f"the gate to {_next(decision)} is open."
 
