@@ -29,6 +29,7 @@ from crossfade.server.reaper import is_running
 KEYS = {
     "scenario", "seed", "phase", "decisions", "calls_made", "calls_recorded", "scores_sent", "scores_recorded",
     "green_calls", "callers_errors", "busy_answers", "attempts", "observed_weight", "seconds",
+    "rollout_seconds", "expected",
 }  # fmt: skip
 SHORT = ("better", "broken")
 PATIENCE_SECONDS = 280
