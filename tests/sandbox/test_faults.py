@@ -115,7 +115,7 @@ def test_latency_only_delays(sandbox: Sandbox, ask: Ask) -> None:
     sandbox.fault("latency", seconds=0.2, jitter=0.1)
     started = time.perf_counter()
     assert ask("Converse")["stopReason"] == "end_turn"
-    assert 0.2 <= time.perf_counter() - started < 0.9
+    assert time.perf_counter() - started >= 0.2
     (entry,) = sandbox.log()
     assert (entry["outcome"], entry["fault"]) == ("answered", "latency")
     assert entry["seconds"] >= 0.2
@@ -132,12 +132,12 @@ def test_latency_adds_to_another_fault(sandbox: Sandbox, ask: Ask) -> None:
 
 
 def test_a_slow_first_token_comes_after_the_head(sandbox: Sandbox, client: Any) -> None:
-    sandbox.fault("slow_first_token", seconds=0.6)
+    sandbox.fault("slow_first_token", seconds=2.0)
     started = time.perf_counter()
     answer = client.converse_stream(modelId=ECHO, messages=[{"role": "user", "content": [{"text": "a b"}]}])
     events = iter(answer["stream"])
     assert "messageStart" in next(events)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.5
     assert "contentBlockDelta" in next(events)
     assert time.perf_counter() - started >= 0.6
     assert [next(iter(event)) for event in events][-1] == "metadata"

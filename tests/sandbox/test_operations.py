@@ -147,7 +147,7 @@ def test_the_control_plane_tells_what_exists(sandbox: Sandbox) -> None:
 def test_one_connection_serves_many_calls_without_waiting(ask: Ask) -> None:
     ask("Converse")
     started = time.perf_counter()
-    for _ in range(20):
+    for _ in range(100):
         ask("Converse")
     # Without TCP_NODELAY each call would take 40 ms.
-    assert time.perf_counter() - started < 0.7
+    assert time.perf_counter() - started < 3.5
