@@ -55,6 +55,7 @@ def site(database_url: str) -> Iterator[Site]:
     live = plane.register().id
     run(plane, live, until=now)
     server = make_server("127.0.0.1", 0, create_app(load({}, secret=SECRET), engine, lookup=KnowsAll()), threaded=True)
+    server.daemon_threads = False  # so that server_close waits for requests that still hold a connection to Postgres
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
     yield Site(address=f"http://127.0.0.1:{server.port}", engine=engine, plane=plane, live=live, tokens=tokens)

@@ -368,20 +368,23 @@ def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, boo
 
 
 def gate(rows: Sequence[Judged], asked: Asked) -> Real:
-    """log E of the gate, over the buckets of the step."""
+    """log E of the gate, over the buckets of the step, as far as it counts."""
     d, total = real(asked.gate_margin), mp.mpf(0)
+    here = [row for row in rows if row.step == asked.step]
     for name, weight in (
         ("equal", Fraction(60, 100)),
         ("half the margin", Fraction(25, 100)),
         ("errors halved", Fraction(15, 100)),
     ):
         e = real(weight)
-        for row in rows:
-            if row.step == asked.step:
-                c = {"equal": row.a, "half the margin": row.a + d / 2, "errors halved": row.a / 2}[name]
-                e *= mp.exp(log_e_balanced(row, min(real(MOST), c), d, -1) / row.phi / row.tempering)
+        for row in here:
+            c = {"equal": row.a, "half the margin": row.a + d / 2, "errors halved": row.a / 2}[name]
+            e *= mp.exp(log_e_balanced(row, min(real(MOST), c), d, -1) / row.phi / row.tempering)
         total += e
-    return mp.log(total)
+    if total <= 1:
+        return mp.log(total)
+    used = len(here) / sum(1 / row.phi for row in here)
+    return mp.log(total) * min(mp.mpf(1), used / rows[-1].soon)
 
 
 MULTIPLES = [Fraction(m) for m in "0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 6 8 12 16 24 32 64".split()]  # noqa: SIM905

@@ -74,7 +74,10 @@ def _adds_up(check: CheckArithmetic) -> None:
         total = np.log(weight) + sum(k.log_es[position] for k in at_gate)
         assert check.gate.log_masses[position] == pytest.approx(total, **near)
     if at_gate:
-        assert at_gate[-1].log_e == pytest.approx(check.gate.log_e, **near)
+        assert at_gate[-1].log_mixture == pytest.approx(check.gate.log_mixture, **near)
+    assert log_sum(np.array(check.gate.log_masses)) == pytest.approx(check.gate.log_mixture, **near)
+    factor = min(1.0, check.gate.phi_used / check.gate.phi_soon) if check.gate.log_mixture > 0 else 1.0
+    assert check.gate.log_e == pytest.approx(check.gate.log_mixture * factor, **near)
     estimate = check.estimate
     assert sum(k.weight for k in check.buckets) == pytest.approx(estimate.sum_weight, **near)
     assert sum(k.weight * k.difference for k in check.buckets) == pytest.approx(

@@ -79,8 +79,10 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
         f"    x min(1, phi used {worse['phi_used']:.3f} / phi as seen {worse['phi_soon']:.3f}) = {worse['log_e']:.4f};"
         f" {worse['rises']} buckets raised it, {worse['least_rises']} are needed; peak {worse['peak']:.4f}",
         f"    counts as {worse['judged']:.4f} of log(1 / (share {one['share']:.3g} x alpha)) = {worse['needed']:.4f}",
-        f"  gate within {points(gate['margin'])}: log masses {_row(gate['log_masses'])} sum to log E"
-        f" {gate['log_e']:.4f} of log(1 / beta) = {gate['needed']:.4f}",
+        f"  gate within {points(gate['margin'])}: log masses {_row(gate['log_masses'])} sum to log mixture"
+        f" {gate['log_mixture']:.4f}",
+        f"    x min(1, phi used {gate['phi_used']:.3f} / phi as seen {gate['phi_soon']:.3f}) = {gate['log_e']:.4f}"
+        f" of log(1 / beta) = {gate['needed']:.4f}",
         f"  estimate: {estimate['sum_weighted_difference']:.4f} / {estimate['sum_weight']:.2f} ="
         f" {_points(estimate['difference'])}, standard error {_points(estimate['standard_error'])},"
         f" interval {_points(estimate['lower'])} to {_points(estimate['upper'])}",

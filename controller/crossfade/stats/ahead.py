@@ -11,7 +11,6 @@ from crossfade.core.evidence import Bucket, Summary
 from crossfade.stats.carried import Carried
 from crossfade.stats.columns import merge
 from crossfade.stats.figures import Figures, figures
-from crossfade.stats.mixture import log_sum
 
 
 def figures_ahead(carried: Carried, buckets: Sequence[Bucket]) -> list[Figures]:
@@ -24,10 +23,9 @@ def figures_ahead(carried: Carried, buckets: Sequence[Bucket]) -> list[Figures]:
     rows = [(now.log_e_worse, now.peak, now.rises, now.log_e_gate, now.step_buckets)]
     _, _, parts = carried.worked(buckets)
     for part in parts:
-        along, before = part.worse, part.before
-        gate = log_sum(before.gate.log_mass + np.cumsum(part.log_e_gate, axis=0))
-        here = np.cumsum(part.columns.step == before.step) + int(before.step_buckets)
-        columns = (along.log_e, along.peak, along.rises.astype(np.int64), gate, here)
+        worse, gate = part.worse, part.gate
+        counts = (worse.rises.astype(np.int64), gate.buckets.astype(np.int64))
+        columns = (worse.log_e, worse.peak, counts[0], gate.log_e, counts[1])
         rows += zip(*(column.tolist() for column in columns), strict=True)
     found, judged, pending = [now], 0, carried.pending
     blue, green, step = now.step_blue, now.step_green, int(carried.state.step)

@@ -38,7 +38,7 @@ MOST_LARGEST = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateBets:
     """One bucket at its step's gate, one number an alternative: green's mean loss bet on, u, both bets, and log E
-    after division by phi and N / (N - 1). `log_e` is the process after the bucket.
+    after division by phi and N / (N - 1). `log_mixture` is the process after the bucket, `log_e` what of it counts.
     """
 
     alternatives: Numbers
@@ -46,6 +46,7 @@ class GateBets:
     lambda_g: Numbers
     lambda_b: Numbers
     log_es: Numbers
+    log_mixture: float
     log_e: float
 
 
@@ -105,11 +106,16 @@ class WorseTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateTotals:
-    """The gate's process at the end, of this step's buckets alone. `margin` is the null difference d."""
+    """The gate's process at the end, of this step's buckets alone. `margin` is the null difference d. It counts as
+    `log_e` = mixture x min(1, phi_used / phi_soon) where that is above 0.
+    """
 
     margin: float
     weights: Numbers
     log_masses: Numbers
+    log_mixture: float
+    phi_used: float
+    phi_soon: float
     log_e: float
     needed: float
 
@@ -229,6 +235,9 @@ def _arithmetic(
             margin=verdict.gate_margin,
             weights=_numbers(GATE_WEIGHTS),
             log_masses=_numbers(state.gate.log_mass),
+            log_mixture=float(log_sum(state.gate.log_mass)),
+            phi_used=float(last.gate.used[-1]) if last else 1.0,
+            phi_soon=float(last.soon[-1]) if last else 1.0,
             log_e=verdict.log_e_gate,
             needed=verdict.log_e_gate_needed,
         ),
@@ -313,9 +322,10 @@ def _gates(part: Worked, here: NDArray[np.int64]) -> list[GateBets | None]:
         bets.lambda_g,
         bets.lambda_b,
         part.log_e_gate[here],
-        log_sum(before.gate.log_mass + np.cumsum(part.log_e_gate, axis=0))[here],
+        part.gate.log_mixture[here],
+        part.gate.log_e[here],
     )
-    names = ("alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_e")
+    names = ("alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_mixture", "log_e")
     rows = [GateBets(**dict(zip(names, row, strict=True))) for row in _zipped(table)]
     return [row if asked else None for row, asked in zip(rows, columns.step == before.step, strict=True)]
 

@@ -61,7 +61,7 @@ def figures(state: State) -> list[Figures]:
         "step_blue": _summaries(state.step_blue),
         "step_green": _summaries(state.step_green),
         "buckets": _list(state.buckets.astype(np.int64)),
-        "step_buckets": _list(state.step_buckets.astype(np.int64)),
+        "step_buckets": _list(state.gate.buckets.astype(np.int64)),
     }
     shared: dict[str, Any] = {"margin": state.margin, "binary": state.binary, "bounds": state.bounds}
     return [Figures(**shared, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]

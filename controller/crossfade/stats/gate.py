@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossfade.stats.balanced import (
     Bets,
@@ -24,23 +25,67 @@ from crossfade.stats.mixture import GATE_WEIGHTS, gate_alternatives, log_sum
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gate:
-    """`log_mass`: S + (3,), the log of weight x e-value of each alternative."""
+    """The process after `buckets` buckets of the step. `log_mass`: S + (3,), the log of weight x e-value of each
+    alternative. Of the shape S: `log_e` is what of the mixture counts today, log E against "green is worse by the
+    gate's margin or more"; `tempering` the sum of 1 / phi over the buckets.
+    """
 
     log_mass: Floats
+    log_e: Floats
+    buckets: Floats
+    tempering: Floats
+
+    def along(self, log_e: Floats, here: NDArray[np.bool_], phi: Floats, soon: Floats) -> AlongGate:
+        """After each of more buckets, of which there is at least one: log e-values (B,) + S + (3,), 0 where the bucket
+        is not `here`, at the step; phi before and soon after each, (B,) + S.
+        """
+        masses = running(self.log_mass, log_e)[1:]
+        mixture = log_sum(masses)
+        buckets = running(self.buckets, here.astype(np.float64))[1:]
+        tempering = running(self.tempering, np.where(here, 1 / phi, 0.0))[1:]
+        used = np.where(buckets > 0, buckets / np.where(buckets > 0, tempering, 1.0), 1.0)
+        counts = np.where(mixture > 0, mixture * np.minimum(1.0, used / soon), mixture)
+        return AlongGate(
+            log_mass=masses, log_mixture=mixture, used=used, log_e=counts, buckets=buckets, tempering=tempering
+        )
+
+    def anew(self, moved: NDArray[np.bool_]) -> Gate:
+        """With the processes begun anew where `moved`, shape S."""
+        fresh = start_gate(moved.shape)
+        return Gate(
+            log_mass=np.where(moved[..., None], fresh.log_mass, self.log_mass),
+            log_e=np.where(moved, fresh.log_e, self.log_e),
+            buckets=np.where(moved, fresh.buckets, self.buckets),
+            tempering=np.where(moved, fresh.tempering, self.tempering),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AlongGate:
+    """The process after each of B buckets: `log_mass` (B,) + S + (3,), the others (B,) + S and as in `Gate`.
+    `log_mixture` is the whole mixture, `used` the mean phi used so far in the step, `log_e` what of the mixture
+    counted then.
+    """
+
+    log_mass: Floats
+    log_mixture: Floats
+    used: Floats
+    log_e: Floats
+    buckets: Floats
+    tempering: Floats
 
     @property
-    def log_e(self) -> Floats:
-        """log E against "green is worse by the gate's margin or more". Shape S."""
-        return log_sum(self.log_mass)
-
-    def after(self, log_e: Floats) -> Gate:
-        """With the log e-values of more buckets of the step, (B,) + S + (3,)."""
-        return Gate(log_mass=running(self.log_mass, log_e)[-1])
+    def end(self) -> Gate:
+        """The process after the last bucket."""
+        return Gate(
+            log_mass=self.log_mass[-1], log_e=self.log_e[-1], buckets=self.buckets[-1], tempering=self.tempering[-1]
+        )
 
 
 def start_gate(runs: tuple[int, ...] = ()) -> Gate:
     """Before the step's first bucket: E = 1."""
-    return Gate(log_mass=np.tile(np.log(GATE_WEIGHTS), (*runs, 1)))
+    nothing = np.zeros(runs)
+    return Gate(log_mass=np.tile(np.log(GATE_WEIGHTS), (*runs, 1)), log_e=nothing, buckets=nothing, tempering=nothing)
 
 
 def log_e_gate(columns: Columns, a: Floats, variance: Floats, phi: Floats, d: Floats | float, binary: bool) -> Floats:

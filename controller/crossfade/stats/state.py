@@ -17,7 +17,7 @@ from crossfade.stats.base_rate import BaseRate, start_base_rate
 from crossfade.stats.columns import Columns, Floats, running
 from crossfade.stats.degraded import recent_after
 from crossfade.stats.estimate import Stratified, start_stratified
-from crossfade.stats.gate import Gate, log_e_gate, start_gate
+from crossfade.stats.gate import AlongGate, Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
 from crossfade.stats.mixture import GATE_WEIGHTS
 from crossfade.stats.overdispersion import Dispersion, start_dispersion
@@ -26,7 +26,7 @@ from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """After `buckets` judged buckets, `step_buckets` of them at the present `step`; both and `gate_margin` are of S.
+    """After `buckets` judged buckets. `buckets`, `step` and `gate_margin` are of the shape S.
 
     `margin` and `gate_margin` are loss differences. `blue`, `green`, `step_blue` and `step_green`, S + (3,), are sums
     of calls, losses and squared losses of all sealed buckets, judged or still being merged. Without `bounds` there is
@@ -51,22 +51,19 @@ class State:
     step_blue: Floats
     step_green: Floats
     buckets: Floats
-    step_buckets: Floats
 
     def at(self, step: NDArray[np.int64] | int, gate_margin: Floats | float) -> State:
         """At this step: where it is another than before, the gate's evidence starts anew."""
         moved = np.asarray(step) != self.step
         if not moved.any():
             return self
-        fresh = start_gate(moved.shape)
         return replace(
             self,
             step=np.where(moved, step, self.step),
             gate_margin=np.where(moved, gate_margin, self.gate_margin),
-            gate=Gate(log_mass=np.where(moved[..., None], fresh.log_mass, self.gate.log_mass)),
+            gate=self.gate.anew(moved),
             step_blue=np.where(moved[..., None], 0.0, self.step_blue),
             step_green=np.where(moved[..., None], 0.0, self.step_green),
-            step_buckets=np.where(moved, 0.0, self.step_buckets),
         )
 
     def counted(self, columns: Columns) -> State:
@@ -110,18 +107,18 @@ class State:
         log_e = log_e_worse(columns, a, variance, self.margin, self.binary)
         along = self.worse.along(log_e, phi, soon)
         at_gate = self._log_e_gate(columns, a, variance, phi)
+        gate = self.gate.along(at_gate, columns.step == self.step, phi, soon)
         after = replace(
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
             worse=self.worse.ended(along),
-            gate=self.gate.after(at_gate),
+            gate=gate.end,
             bounds=bounds,
             dispersion=dispersion,
             stratified=self.stratified.after(columns),
             recent=recent_after(self.recent, columns),
             buckets=self.buckets + len(columns),
-            step_buckets=self.step_buckets + (columns.step == self.step).sum(axis=0),
         )
         return Worked(
             before=self,
@@ -133,6 +130,7 @@ class State:
             log_e_worse=log_e,
             worse=along,
             log_e_gate=at_gate,
+            gate=gate,
             after=after,
         )
 
@@ -165,6 +163,7 @@ class Worked:
     log_e_worse: Floats
     worse: Along
     log_e_gate: Floats
+    gate: AlongGate
     after: State
 
 
@@ -190,5 +189,4 @@ def start_state(
         step_blue=no_sums,
         step_green=no_sums,
         buckets=nothing,
-        step_buckets=nothing,
     )
