@@ -72,6 +72,12 @@ def test_explain_shows_the_arithmetic_and_says_that_it_is_what_was_recorded(cli:
     assert (missing.code, "no decision 99999" in missing.err) == (1, True)
 
 
+def test_status_says_whether_the_calls_are_split_as_the_weight_says(cli: Any, lived: tuple[str, int]) -> None:
+    _, number = lived
+    assert "✔ as its weight says: green got" in cli("status", str(number)).out
+    assert json.loads(cli("status", str(number), "--json").out)["split"]["alarmed"] is False
+
+
 def test_replay_takes_the_plan_as_register_does_and_says_what_it_cannot_know(cli: Any, lived: tuple[str, int]) -> None:
     route, _ = lived
     own = cli("replay", route)

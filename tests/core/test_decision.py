@@ -14,8 +14,8 @@ from crossfade.core.evidence import Summary
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach, Check, Plan, Step
 from crossfade.core.rollout import Rollout
-from crossfade.core.sentence import sentence
-from crossfade.core.verdict import Judgement, Ruling, Verdict
+from crossfade.core.sentence import sentence, split_sentence
+from crossfade.core.verdict import SAMPLE_RATIO, Judgement, Ruling, Split, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(hours=1)
@@ -61,6 +61,9 @@ def judgement(*verdicts: Verdict) -> Judgement:
 
 
 ALL_PASSED = judgement(verdict(), verdict(ACCURACY))
+RIGHT = Split(calls=10_000, green=1_012, expected=1_000.0, log_e=0.4, log_e_needed=math.log(1000))
+WRONG = replace(RIGHT, green=1_204, log_e=-math.log(0.0004))
+SPLITS = (None, RIGHT, WRONG)
 
 
 def ended(decision: Decision) -> tuple[Act, Reason]:
@@ -182,6 +185,54 @@ def test_without_blue_to_compare_with_nothing_is_promoted_whatever_the_weight() 
     assert ended(decide(rollout(plan, step=1), none, Conditions(), NOW)) == (Act.HOLD, Reason.NO_TRAFFIC)
 
 
+def test_a_wrong_split_pauses_before_anything_that_rests_on_a_comparison() -> None:
+    found = decide(rollout(), replace(ALL_PASSED, split=WRONG), TRAFFIC, NOW)
+    assert ended(found) == (Act.PAUSE, Reason.SAMPLE_RATIO)
+    assert sentence(found).startswith(
+        "Paused at 5 %: green got 1,204 of 10,000 calls where its weight says 1,000 (p = 0.0004): calls are not split"
+    )
+    assert sentence(found).endswith("to resume is to accept it.")
+    pausing = judgement(verdict(), verdict(replace(ACCURACY, on_breach=Breach.PAUSE), Ruling.FAILED))
+    ailing = replace(TRAFFIC, misconfigured=6, attempts=10)
+    assert decide(rollout(), replace(pausing, split=WRONG), ailing, NOW).reason is Reason.SAMPLE_RATIO
+    assert decide(rollout(), replace(ALL_PASSED, split=RIGHT), TRAFFIC, NOW).act is Act.ADVANCE
+
+
+def test_a_breach_rolls_back_before_a_wrong_split_pauses_and_tells_of_it() -> None:
+    failed = replace(judgement(verdict(ruling=Ruling.FAILED), verdict(ACCURACY)), split=WRONG)
+    found = decide(rollout(), failed, TRAFFIC, NOW)
+    assert ended(found) == (Act.ROLL_BACK, Reason.CHECK_FAILED)
+    assert sentence(found).endswith(
+        "The split is not as it should be: green got 1,204 of 10,000 calls where its weight says 1,000 (p = 0.0004)."
+    )
+    held = decide(rollout(phase=Phase.PAUSED), replace(ALL_PASSED, split=WRONG), TRAFFIC, NOW)
+    assert ended(held) == (Act.HOLD, Reason.NOT_RUNNING)
+
+
+def test_a_wrong_split_that_a_person_accepted_is_only_told() -> None:
+    found = decide(rollout(accepted=(SAMPLE_RATIO,)), replace(ALL_PASSED, split=WRONG), TRAFFIC, NOW)
+    assert ended(found) == (Act.ADVANCE, Reason.GATE_PASSED)
+    assert sentence(found).endswith("says 1,000 (p = 0.0004), which a person has accepted.")
+    accepted_breach = decide(rollout(accepted=("error_rate",)), replace(ALL_PASSED, split=WRONG), TRAFFIC, NOW)
+    assert accepted_breach.reason is Reason.SAMPLE_RATIO
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (replace(RIGHT, calls=0, green=0, expected=0.0, log_e=0.0), "no call was split by chance yet"),
+        (
+            replace(RIGHT, calls=40, green=1, expected=2.0),
+            "green got 1 of 40 calls where its weight says 2.0 (p = 0.67)",
+        ),
+        (replace(RIGHT, log_e=900.0), "green got 1,012 of 10,000 calls where its weight says 1,000 (p < 0.0001)"),
+        (replace(RIGHT, log_e=0.0), "green got 1,012 of 10,000 calls where its weight says 1,000 (p = 1)"),
+    ],
+)
+def test_the_split_is_said_in_calls_and_how_likely_chance_alone_is(split: Split, words: str) -> None:
+    assert split_sentence(split) == words
+
+
 rulings = st.sampled_from(Ruling)
 conditions = st.builds(
     Conditions,
@@ -199,15 +250,17 @@ conditions = st.builds(
     pair=st.tuples(rulings, rulings),
     around=conditions,
     minutes=st.integers(0, 100),
+    split=st.sampled_from(SPLITS),
 )
 def test_any_decision_from_any_phase_leads_to_a_legal_phase_and_has_a_sentence(
-    phase: Phase, step: int, pair: tuple[Ruling, Ruling], around: Conditions, minutes: int
+    phase: Phase, step: int, pair: tuple[Ruling, Ruling], around: Conditions, minutes: int, split: Split | None
 ) -> None:
-    judged = judgement(verdict(ruling=pair[0]), verdict(ACCURACY, pair[1]))
+    judged = replace(judgement(verdict(ruling=pair[0]), verdict(ACCURACY, pair[1])), split=split)
     found = decide(rollout(phase=phase, step=step), judged, around, START + timedelta(minutes=minutes))
     after = apply(found)
     assert after.phase in Phase
     assert (after is found.rollout) == (found.act is Act.HOLD)
+    assert split is not WRONG or found.act not in (Act.ADVANCE, Act.PROMOTE)
     assert sentence(found).endswith(".")
 
 

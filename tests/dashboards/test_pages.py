@@ -39,12 +39,28 @@ def test_the_rollout_page_says_what_is_next_and_on_what_it_rests(site: Any, wind
         expect(tile).to_contain_text("Green is")
     for part in ("split", "outcomes", "latency", "cost", "journal"):
         expect(page.locator(f"#{part}")).to_be_visible()
+    expect(page.locator("#split")).to_contain_text("As its weight says")
+    expect(page.locator("#split")).to_contain_text("calls that follow a key are not tested")
     expect(page.locator("#outcomes")).to_contain_text("model error")
     expect(page.locator("#latency")).to_contain_text("first token, p99")
     expect(page.locator("#charts[data-drawn]")).to_be_attached()
     expect(page.locator("#charts canvas")).to_have_count(5)
     page.get_by_text("The same as a table").click()
     expect(page.locator("#looks tbody tr").first).to_be_visible()
+
+
+def test_a_wrong_split_is_shown_where_the_share_is(site: Any, window: Any) -> None:
+    place = site.plane.sql("SELECT id AS rollout, step FROM rollouts WHERE id = :id", id=site.live)[0]._asdict()
+    site.plane.observe(site.plane.row("green", 2000, **place))
+    site.plane.later(60)
+    site.plane.tick()
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#sentence")).to_contain_text("calls where its weight says")
+    expect(page.locator("#split-check")).to_have_text("Not as its weight says")
+    expect(page.locator("#split")).to_contain_text("p < 0.0001")
+    page.locator("#explain-last").click()
+    expect(page.locator("#questions tr.stopped")).to_contain_text("Does a wrong split of the calls ask for a person?")
 
 
 def test_everything_is_read_without_javascript(site: Any, browser: Browser) -> None:

@@ -218,7 +218,7 @@ def test_a_resume_after_a_breach_that_paused_accepts_it(plane: Plane) -> None:
     for _ in range(12):
         plane.later(10)
         place: dict[str, Any] = {"ago": 10, "rollout": rollout.id}
-        plane.observe(plane.row("blue", 50, **place), plane.row("green", 50, 40, **place))
+        plane.observe(plane.row("blue", 90, **place), plane.row("green", 10, 8, **place))
     plane.later(30)
     plane.tick()
     assert plane.sql("SELECT phase, act, reason FROM rollouts") == [("paused", "pause", "check_failed")]

@@ -103,6 +103,25 @@ def test_keyed_calls_are_counted_by_the_group_of_their_key(routed, snapshot, mod
     assert counted == {(str(assign("s", name, 50)), str(group("s", name))): [2, 0] for name in ("ann", "bob")}
 
 
+def test_a_call_that_chance_assigned_counts_there_whoever_answered(
+    routed, snapshot, model, ask, sandbox, controller
+) -> None:
+    blue, green = model("blue"), model("green")
+    client = routed(snapshot(blue, green, weight=50))
+    sandbox.fault("model_error", model=green.targets[0].model_id)
+    assigned: Counter[str] = Counter()
+    for _ in range(24):
+        told = ask(client)["ResponseMetadata"]["Crossfade"]
+        assert told["model"] == "blue"
+        assigned[told["variant"]] += 1
+    crossfade.flush()
+    counted: Counter[str] = Counter()
+    for row in controller.rows():
+        counted[row["variant"]] += row["calls"]
+    assert counted == assigned
+    assert controller.total("keyed") == 0
+
+
 def test_an_error_is_counted_with_its_group(routed, snapshot, model, ask, sandbox, controller) -> None:
     client = routed(snapshot(model("blue"), model("green")))
     sandbox.fault("malformed_output", count=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from math import comb, exp
 
 import numpy as np
 import pytest
 
 from crossfade.stats.mixture import log_sum
-from crossfade.stats.sample_ratio import start_sample_ratio
+from crossfade.stats.sample_ratio import as_document, from_document, start_sample_ratio
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.3, 0.5])
@@ -54,3 +55,13 @@ def test_all_at_once_and_bucket_by_bucket_are_the_same() -> None:
 def test_nothing_split_is_no_alarm() -> None:
     split = start_sample_ratio().split
     assert (split.calls, split.p, split.alarmed) == (0, 1.0, False)
+
+
+def test_what_is_carried_on_as_json_goes_on_to_the_last_bit() -> None:
+    rng = np.random.default_rng(3)
+    buckets = [(0.05, int(x), 100 - int(x)) for x in rng.binomial(100, 0.07, 40)]
+    whole, carried = start_sample_ratio().after(buckets), start_sample_ratio()
+    for each in buckets:
+        carried = from_document(json.loads(json.dumps(as_document(carried)))).after([each])
+    assert (carried.log_mass == whole.log_mass).all()
+    assert carried.split == whole.split

@@ -37,6 +37,8 @@ def status(rollout: dict[str, Any], *, trouble: str = "") -> RenderableType:
     head.add_row("Phase:", marked(rollout["phase"], _PHASES))
     head.add_row("Step:", f"{rollout['step'] + 1} of {len(rollout['steps'])}")
     head.add_row("Weight:", _weights(rollout))
+    if split := rollout.get("split"):
+        head.add_row("Split:", _split(split))
     head.add_row("Verdict:", Text(rollout["sentence"]))
     if trouble:
         head.add_row("Now:", Text(trouble, style="yellow"))
@@ -131,3 +133,10 @@ def _check(tile: dict[str, Any]) -> Text:
 def _weights(rollout: dict[str, Any]) -> str:
     seen = rollout["observed_weight"]
     return f"{rollout['weight']:g} % of calls to green" + (f", observed {seen:.1f} %" if seen is not None else "")
+
+
+def _split(split: dict[str, Any]) -> Text:
+    if not split["calls"]:
+        return Text(f"· {split['sentence']}", style="dim")
+    sign, word, style = ("✖", "not as its weight says", "red") if split["alarmed"] else ("✔", "as its weight says", "")
+    return Text.assemble((f"{sign} {word}", style), f": {split['sentence']}")

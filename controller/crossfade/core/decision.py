@@ -9,7 +9,7 @@ from enum import StrEnum
 from crossfade.core.phase import Phase, Verb
 from crossfade.core.plan import Breach
 from crossfade.core.rollout import Rollout
-from crossfade.core.verdict import Judgement, Ruling, Verdict
+from crossfade.core.verdict import SAMPLE_RATIO, Judgement, Ruling, Verdict
 
 
 class Act(StrEnum):
@@ -27,6 +27,7 @@ class Reason(StrEnum):
 
     NOT_RUNNING = "not_running"
     CHECK_FAILED = "check_failed"
+    SAMPLE_RATIO = "sample_ratio"
     MISCONFIGURED = "misconfigured"
     NO_TRAFFIC = "no_traffic"
     NO_DATA = "no_data"
@@ -89,9 +90,10 @@ _VERBS = {
 def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: datetime) -> Decision:
     """The decision, in one written order, the gravest first.
 
-    Not running · roll back · pause for a breach · pause for configuration · time limit · (paused: hold) · no
-    traffic · no data · too few · baking · throttled · both degraded · inconclusive · approval · advance or promote.
-    A paused rollout is still protected: what rolls back rolls back.
+    Not running · roll back · (paused: hold) · pause for a wrong split · pause for a breach · pause for configuration ·
+    time limit · no traffic · no data · too few · baking · throttled · both degraded · inconclusive · approval · advance
+    or promote. A paused rollout is still protected: what rolls back rolls back. A wrong split makes every comparison
+    doubtful, so it stands before all that rests on one; only a roll back, which does no harm, goes before it.
     """
 
     def decision(act: Act, reason: Reason, failed: Verdict | None = None) -> Decision:
@@ -115,6 +117,8 @@ def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: 
         return decision(Act.ROLL_BACK, Reason.CHECK_FAILED, breach)
     if rollout.phase is Phase.PAUSED:
         return decision(Act.HOLD, Reason.NOT_RUNNING)
+    if judgement.split_is_wrong and SAMPLE_RATIO not in rollout.accepted:
+        return decision(Act.PAUSE, Reason.SAMPLE_RATIO)
     breach = _breach(judgement, Breach.PAUSE, rollout.accepted)
     if breach:
         return decision(Act.PAUSE, Reason.CHECK_FAILED, breach)

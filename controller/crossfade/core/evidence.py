@@ -82,3 +82,24 @@ class Series:
     buckets: tuple[Bucket, ...] = ()
     history: Summary = EMPTY
     """Blue's losses before the rollout: starts the base rate, and is never evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the calls of one sealed time bucket and step that were split by chance fell to the variants, judged or not.
+
+    `start` is in seconds since 1970, `weight` green's share (0..1) at the step they were assigned under.
+    """
+
+    start: int
+    weight: float
+    green: int
+    blue: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByChance:
+    """All buckets of calls that were split by chance, in time order; each sealed `maturity` seconds after its end."""
+
+    maturity: float
+    buckets: tuple[Shares, ...] = ()

@@ -10,7 +10,7 @@ from crossfade.core.decision import Act, Decision, Reason, decide
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach
 from crossfade.core.sentence import duration, metric_name, percent, points
-from crossfade.core.verdict import Ruling, Verdict
+from crossfade.core.verdict import SAMPLE_RATIO, Ruling, Split, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,12 @@ def _first(decision: Decision) -> list[_Asked]:
         _Asked(Reason.NOT_RUNNING, "Is it running or paused?", f"it is {rollout.phase}", "yes"),
         _Asked(Reason.CHECK_FAILED, "Has a check failed that rolls back?", f"{worse}; all together {together}", "no"),
         _Asked(_PAUSED, "Is it paused?", f"it is {rollout.phase}", "no"),
+        _Asked(
+            Reason.SAMPLE_RATIO,
+            "Does a wrong split of the calls ask for a person?",
+            _share(judgement.split, accepted=SAMPLE_RATIO in rollout.accepted),
+            "no",
+        ),
         _Asked(
             _PAUSE_BREACH,
             "Has a check failed that asks for a person?",
@@ -142,3 +148,13 @@ def _degraded(verdict: Verdict) -> str:
 def _failed(verdict: Verdict, accepted: tuple[str, ...]) -> str:
     failed = "failed" if verdict.ruling is Ruling.FAILED else "not failed"
     return f"{failed}, accepted by a person" if verdict.check.metric in accepted else failed
+
+
+def _share(split: Split | None, *, accepted: bool) -> str:
+    if split is None or not split.calls:
+        return "no call was split by chance yet"
+    text = (
+        f"green got {split.green:,} of {split.calls:,} calls, {split.expected:,.1f} expected:"
+        f" {_of(split.log_e, split.log_e_needed)}"
+    )
+    return f"{text}, accepted by a person" if split.alarmed and accepted else text

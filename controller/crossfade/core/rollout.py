@@ -13,7 +13,8 @@ from crossfade.errors import Conflict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """`step` indexes `plan.steps`. `accepted` names the checks whose breach a person has accepted by resuming.
+    """`step` indexes `plan.steps`. `accepted` names the checks whose breach a person has accepted by resuming,
+    `sample_ratio` among them where it was a wrong split.
 
     `version` counts the saved changes: an act that was decided on an older one is refused.
     """

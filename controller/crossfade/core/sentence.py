@@ -10,7 +10,7 @@ from crossfade.core.decision import Act, Decision, Reason
 from crossfade.core.evidence import Summary
 from crossfade.core.metric import DOLLARS, metric_of
 from crossfade.core.phase import Phase
-from crossfade.core.verdict import Ruling, Verdict
+from crossfade.core.verdict import SAMPLE_RATIO, Ruling, Split, Verdict
 
 
 def sentence(decision: Decision) -> str:
@@ -49,6 +49,19 @@ def verdict_sentence(verdict: Verdict) -> str:
             return f"{_compared(verdict)}; not yet decided"
         case _:
             assert_never(verdict.ruling)
+
+
+def split_sentence(split: Split) -> str:
+    """What green got of the calls that were split by chance, and what its weight says."""
+    if not split.calls:
+        return "no call was split by chance yet"
+    expected = f"{split.expected:,.0f}" if split.expected >= 10 else f"{split.expected:.1f}"
+    return f"green got {split.green:,} of {split.calls:,} calls where its weight says {expected} ({p_value(split.p)})"
+
+
+def p_value(p: float) -> str:
+    """An anytime-valid p-value: "p = 0.0004"."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def metric_name(metric: str, limit: float | None = None) -> str:
@@ -149,6 +162,11 @@ def _pause(decision: Decision) -> str:
     match decision.reason:
         case Reason.CHECK_FAILED:
             return f"{_failure(decision)} Its breach asks for a person."
+        case Reason.SAMPLE_RATIO if (split := decision.judgement.split) is not None:
+            return (
+                f"{split_sentence(split)}: calls are not split by chance, or those of one variant are not all counted,"
+                f" and then no comparison of the two can be trusted. {_WHAT_TO_CHECK}"
+            )
         case Reason.MISCONFIGURED:
             conditions = decision.conditions
             return (
@@ -242,12 +260,27 @@ def _shown(decision: Decision) -> str:
     return f"{shown}.{_told(decision)}"
 
 
+_WHAT_TO_CHECK = (
+    "Look for answers so slow that their calls come in after the seal (the error rate's maturity), for services that"
+    " lose what they counted, and for code that seeds Python's random numbers. Once it is mended, abort and register"
+    " anew; to resume is to accept it."
+)
+
+
 def _told(decision: Decision) -> str:
+    """What is wrong besides, and does not act: it was accepted, is only to be told, or something graver acts."""
     others = [m for m in decision.told if decision.failed is None or m != decision.failed.check.metric]
-    if not others:
-        return ""
     said = {check.metric: check.said for check in decision.rollout.plan.checks}
-    return f" Also worse: {', '.join(said.get(metric, metric_name(metric)) for metric in others)}."
+    names = ", ".join(said.get(metric, metric_name(metric)) for metric in others)
+    return (f" Also worse: {names}." if names else "") + _told_split(decision)
+
+
+def _told_split(decision: Decision) -> str:
+    split = decision.judgement.split
+    if split is None or not split.alarmed:
+        return ""
+    accepted = ", which a person has accepted" if SAMPLE_RATIO in decision.rollout.accepted else ""
+    return f" The split is not as it should be: {split_sentence(split)}{accepted}."
 
 
 def _compared(verdict: Verdict, *, step: bool = False) -> str:

@@ -57,6 +57,10 @@ class Verdict:
         return self.log_e_gate >= self.log_e_gate_needed
 
 
+SAMPLE_RATIO = "sample_ratio"
+"""The name of the check of the split: what a person accepts, and what its evidence is kept under. No metric has it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """Whether green gets the share of calls that its weight says: of `calls` split by chance `green` were green's, and
@@ -91,6 +95,11 @@ class Judgement:
     log_e_worse: float = 0.0
     log_e_worse_needed: float
     split: Split | None = None
+
+    @property
+    def split_is_wrong(self) -> bool:
+        """Whether green is shown to get another share of the calls than its weight says."""
+        return self.split is not None and self.split.alarmed
 
     @property
     def gating(self) -> tuple[Verdict, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from crossfade.core.decision import Conditions, Decision
 from crossfade.core.evidence import Summary
-from crossfade.core.sentence import verdict_sentence
-from crossfade.core.verdict import Verdict
+from crossfade.core.sentence import split_sentence, verdict_sentence
+from crossfade.core.verdict import Split, Verdict
 
 MOST_LOG = 1e6
 """JSON has no infinity: evidence beyond any doubt is written as this."""
@@ -53,6 +53,28 @@ def verdict_figures(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def split_figures(split: Split | None) -> dict[str, Any] | None:
+    """Of all calls split by chance so far how many green got and was to get; None where that was not asked.
+
+    Keys: calls, green, expected, share, expected_share (fractions, None without calls), p, log_e, log_e_needed,
+    alarmed, sentence.
+    """
+    if split is None:
+        return None
+    return {
+        "calls": int(split.calls),
+        "green": int(split.green),
+        "expected": float(split.expected),
+        "share": split.green / split.calls if split.calls else None,
+        "expected_share": split.expected / split.calls if split.calls else None,
+        "p": float(split.p),
+        "log_e": log_figure(split.log_e),
+        "log_e_needed": log_figure(split.log_e_needed),
+        "alarmed": bool(split.alarmed),
+        "sentence": split_sentence(split),
+    }
+
+
 def conditions_figures(conditions: Conditions) -> dict[str, Any]:
     return asdict(conditions)
 
@@ -61,6 +83,7 @@ def decision_figures(decision: Decision) -> dict[str, Any]:
     """Everything a decision rested on, as the journal keeps it."""
     return {
         "verdicts": [verdict_figures(verdict) for verdict in decision.judgement.verdicts],
+        "split": split_figures(decision.judgement.split),
         "conditions": conditions_figures(decision.conditions),
         "log_e_worse": log_figure(decision.judgement.log_e_worse),
         "log_e_worse_needed": log_figure(decision.judgement.log_e_worse_needed),

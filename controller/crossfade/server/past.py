@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from crossfade.core.decision import Conditions
-from crossfade.core.evidence import Series
+from crossfade.core.evidence import ByChance, Series
 from crossfade.core.phase import Verb
 from crossfade.core.plan import Plan
 from crossfade.core.rollout import Rollout
@@ -62,6 +62,7 @@ def recorded(
     entries: Sequence[Row[Any]],
     looks: Sequence[Row[Any]],
     series: tuple[Series, ...],
+    by_chance: ByChance,
 ) -> Recorded:
     """All that a replay needs of a rollout. `entries` and `looks` are all there are, in time order."""
     rollout = stored.rollout
@@ -76,6 +77,7 @@ def recorded(
         length=length,
         phase=last.phase,
         ended=last.ended_at,
+        by_chance=by_chance,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from crossfade.server.carry import carry
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
 from crossfade.server.gather import circumstances
+from crossfade.server.split import carry_split
 from crossfade.server.store import evaluations, journal, partitions, rollouts
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.usecases.moves import save_move
@@ -58,6 +60,7 @@ def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision
     stored = rollouts.find(connection, rollout_id)
     carried, conditions = carry(connection, stored, now), circumstances(connection, stored, now)
     judgement = judge_carried(stored.rollout.plan, carried, step=stored.rollout.step)
+    judgement = replace(judgement, split=carry_split(connection, stored, now))
     decision = decide(stored.rollout, judgement, conditions, now)
     after = apply(decision)
     text, figures = sentence(decision), decision_figures(decision)
@@ -102,7 +105,7 @@ def _note(connection: Connection, decision: Decision, text: str, figures: dict[s
         act=str(decision.act),
         reason=str(decision.reason),
         sentence=text,
-        **{name: figures[name] for name in ("log_e_worse", "log_e_worse_needed", "verdicts", "conditions")},
+        **{name: figures[name] for name in ("log_e_worse", "log_e_worse_needed", "verdicts", "split", "conditions")},
     )
 
 

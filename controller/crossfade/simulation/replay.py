@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from crossfade.core.decision import Conditions, Decision, apply, decide, is_news
-from crossfade.core.evidence import Bucket, Series
+from crossfade.core.evidence import Bucket, ByChance, Series
 from crossfade.core.phase import Phase, Verb
 from crossfade.core.plan import Check, Plan
 from crossfade.core.rollout import Rollout
 from crossfade.core.sealing import last_sealed, read_at
 from crossfade.core.verdict import Judgement
 from crossfade.errors import Conflict
+from crossfade.simulation.splits import Splits
 from crossfade.stats.ahead import figures_ahead
 from crossfade.stats.carried import Carried, start_carried
 from crossfade.stats.figures import Figures
@@ -50,9 +51,9 @@ class Moved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What is on record of one rollout: `registered` as it was before its start, `series` with every bucket that was
-    ever sealed for each check, `events` in the order they happened, `begun` when each step began, `length` of a bucket
-    in seconds. From `ended` on, None while it runs, the variants were no longer called side by side: it had become
-    `phase`.
+    ever sealed for each check, `by_chance` every sealed bucket of the split, `events` in the order they happened,
+    `begun` when each step began, `length` of a bucket in seconds. From `ended` on, None while it runs, the variants
+    were no longer called side by side: it had become `phase`.
     """
 
     registered: Rollout
@@ -62,6 +63,7 @@ class Recorded:
     length: int
     phase: Phase
     ended: datetime | None = None
+    by_chance: ByChance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class _Field:
         self._evidence: list[_Evidence] = []
         self._begun: dict[int, datetime] = {}
         self._quick: Judgement | None = None
+        self._splits = Splits(recorded.by_chance)
         self.rollout = replace(recorded.registered, plan=plan_at(recorded.registered.created_at))
 
     def move(self, moved: Moved) -> None:
@@ -131,6 +134,7 @@ class _Field:
         if self.rollout.phase not in RUNNING:
             return
         self._follow_plan(look.at)
+        self._splits.read(look.at, self._recorded.length)
         fresh = [evidence.read(look.at, self._recorded.length) for evidence in self._evidence]
         if any(fresh):
             self._quick = None
@@ -175,11 +179,12 @@ class _Field:
         if self._quick is None:
             found = [evidence.figures(self._label) for evidence in self._evidence]
             self._quick = judge_figures(self.rollout.plan, found, step=self.rollout.step, forecast=False)
-        return self._quick
+        return replace(self._quick, split=self._splits.split)
 
     def _judged(self) -> Judgement:
         carried = [evidence.whole(self._label) for evidence in self._evidence]
-        return judge_carried(self.rollout.plan, carried, step=self.rollout.step)
+        judgement = judge_carried(self.rollout.plan, carried, step=self.rollout.step)
+        return replace(judgement, split=self._splits.split)
 
     def _follow_plan(self, now: datetime) -> None:
         """A check that is new in the plan, or another than it was, begins with what is called from now on."""

@@ -8,16 +8,20 @@ looked at at any time. Only calls that were split by chance count: calls of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from math import log
+from typing import Any
 
 import numpy as np
 
+from crossfade.core.evidence import ByChance
 from crossfade.core.verdict import Split
 from crossfade.stats.columns import Floats
 from crossfade.stats.mixture import log_sum
 
+FORMAT = 1
+"""Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 ALARM = 0.001
 """The chance that a split that is right ever raises the alarm."""
 _SIZES = np.array([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
@@ -57,3 +61,18 @@ class SampleRatio:
 def start_sample_ratio() -> SampleRatio:
     """Before the first bucket: E = 1."""
     return SampleRatio(log_mass=np.full(len(LOG_ODDS_RATIOS), -log(len(LOG_ODDS_RATIOS))))
+
+
+def judge_split(by_chance: ByChance) -> Split:
+    """What all of it says."""
+    return start_sample_ratio().after((each.weight, each.green, each.blue) for each in by_chance.buckets).split
+
+
+def as_document(ratio: SampleRatio) -> dict[str, Any]:
+    """As JSON can hold it, to the last bit of every number."""
+    return asdict(ratio) | {"log_mass": ratio.log_mass.tolist()}
+
+
+def from_document(document: Mapping[str, Any]) -> SampleRatio:
+    """What `as_document` gave."""
+    return SampleRatio(**{**document, "log_mass": np.array(document["log_mass"], dtype=float)})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossfade.core import amount as amounts
-from crossfade.core.sentence import duration, metric_name
+from crossfade.core.sentence import duration, metric_name, p_value
 
 PHASES = {
     "pending": ("Pending", "calm"),
@@ -109,5 +109,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "millis": millis,
     "dollars": dollars,
     "metric": metric_name,
+    "p_value": p_value,
     "twice": twice,
 }

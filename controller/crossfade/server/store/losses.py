@@ -112,6 +112,14 @@ def group_sums(
     return connection.execute(_GROUPS, values).all()
 
 
+def chance_sums(
+    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
+) -> Sequence[Row[Any]]:
+    """(bucket, step, green, blue): calls that chance split, judged or not, by their assigned variant, as `losses`."""
+    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    return connection.execute(_BY_CHANCE, values).all()
+
+
 _SEALED = """
     WHERE rollout_id = :rollout AND route_id = :route
       AND bucket > :after AND bucket <= :sealed
@@ -208,5 +216,18 @@ _GROUPS = text(
     GROUP BY bucket, step, variant, key
     HAVING sum((value ->> 0)::bigint) > 0
     ORDER BY bucket, step, variant, key::smallint
+    """  # noqa: S608
+)
+
+# What a key assigned goes together and is no trial of its own.
+_BY_CHANCE = text(
+    f"""
+    SELECT bucket, step,
+           coalesce(sum(calls - keyed) FILTER (WHERE variant = 'green'), 0)::bigint AS green,
+           coalesce(sum(calls - keyed) FILTER (WHERE variant = 'blue'), 0)::bigint AS blue
+    FROM observations {_SEALED}
+    GROUP BY bucket, step
+    HAVING sum(calls - keyed) > 0
+    ORDER BY bucket, step
     """  # noqa: S608
 )

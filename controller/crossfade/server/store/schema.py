@@ -164,6 +164,7 @@ evaluations = Table(
     Column("log_e_worse_needed", Float, nullable=False),
     _table("verdicts"),
     _table("conditions"),
+    Column("split", JSONB, comment="null in looks of a version that did not ask"),
     postgresql_partition_by="RANGE (at)",
 )
 

@@ -10,7 +10,7 @@ from crossfade.core.decision import Act, Reason
 from crossfade.core.phase import PERSONS_VERBS, Phase, Verb
 from crossfade.core.plan import Breach
 from crossfade.core.rollout import Rollout
-from crossfade.core.verdict import Ruling
+from crossfade.core.verdict import SAMPLE_RATIO, Ruling
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.store import evaluations, journal, rollouts
@@ -110,8 +110,12 @@ def _check(verb: str, reason: str) -> tuple[Verb, str]:
 
 
 def _accepted(connection: Connection, stored: Stored) -> tuple[str, ...]:
-    """The failed checks a person accepts by resuming after a pause for a breach."""
-    if stored.rollout.phase is not Phase.PAUSED or (stored.act, stored.reason) != (Act.PAUSE, Reason.CHECK_FAILED):
+    """The failed checks a person accepts by resuming after a pause for a breach, or the wrong split."""
+    if stored.rollout.phase is not Phase.PAUSED or stored.act != Act.PAUSE:
+        return ()
+    if stored.reason == Reason.SAMPLE_RATIO:
+        return (SAMPLE_RATIO,)
+    if stored.reason != Reason.CHECK_FAILED:
         return ()
     latest = evaluations.latest(connection, stored.rollout.id)
     verdicts = latest.verdicts if latest else []

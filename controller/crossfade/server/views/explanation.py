@@ -18,10 +18,12 @@ from crossfade.server import past
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
 from crossfade.server.gather import evidence
+from crossfade.server.split import by_chance
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.views.agreement import differences
 from crossfade.server.views.plain import plain_object
 from crossfade.stats.explanation import CheckArithmetic, explain
+from crossfade.stats.sample_ratio import judge_split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,16 @@ def explanation(
         entry = entry or _entry_of(entries, look)
         plan = past.plan_in_force(stored, look.at)
         series = evidence(connection, stored, plan, look.at)
+        chance = by_chance(connection, stored, plan, look.at)
     before = [other for other in entries if (other.id < entry.id if entry else other.at < look.at)]
     rollout = replace(past.after(stored, before), plan=plan)
     judgement, checks = explain(plan, series, step=rollout.step, last=buckets)
+    judgement = replace(judgement, split=judge_split(chance))
     found = decide(rollout, judgement, past.conditions(look), look.at)
     text, numbers = sentence(found), decision_figures(found)
     computed = {"act": str(found.act), "reason": str(found.reason), "sentence": text, "step": rollout.step} | numbers
-    recorded = dict(look._mapping) | ({"failed": entry.numbers.get("failed")} if entry else {})
+    looked = {name: value for name, value in look._mapping.items() if value is not None}
+    recorded = looked | ({"failed": entry.numbers.get("failed")} if entry else {})
     return Explanation(
         rollout=rollout_id,
         route=rollout.route,

@@ -18,6 +18,7 @@ from crossfade.server import past
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
 from crossfade.server.gather import evidence
+from crossfade.server.split import by_chance
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.views.agreement import differences
 from crossfade.server.views.plain import plain_object
@@ -85,7 +86,8 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
         looks = evaluations.every(connection, rollout_id)
         until = now if stored.rollout.ended_at or not looks else looks[-1].at
         series = evidence(connection, stored, plan, until)
-        record = past.recorded(connection, stored, entries=entries, looks=looks, series=series)
+        chance = by_chance(connection, stored, own, until)
+        record = past.recorded(connection, stored, entries=entries, looks=looks, series=series, by_chance=chance)
     same = plan == own
     found = replay(record, lambda at: past.plan_in_force(stored, at) if same else plan)
     exposed = exposure(record, found) if looks else None

@@ -76,7 +76,8 @@ class VerbView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutView:
-    """`tiles` holds one dict a check, see `server.figures.verdict_figures`; empty before the first evaluation.
+    """`tiles` holds one dict a check, see `server.figures.verdict_figures`; empty before the first evaluation;
+    `split` what was then known of the split of the calls, see `server.figures.split_figures`.
 
     `weight` is green's share wanted, `observed_weight` the share of the calls of the step under way, in percent or
     None without calls. `act` and `reason` are of the last decision, `sentence` says what happens next and why.
@@ -104,6 +105,7 @@ class RolloutView:
     log_e_worse: float | None
     log_e_worse_needed: float | None
     tiles: tuple[dict[str, Any], ...]
+    split: dict[str, Any] | None
     conditions: dict[str, Any]
     blue_calls: VariantView
     green_calls: VariantView
@@ -175,6 +177,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             log_e_worse=latest.log_e_worse if latest else None,
             log_e_worse_needed=latest.log_e_worse_needed if latest else None,
             tiles=tuple(latest.verdicts) if latest else (),
+            split=latest.split if latest else None,
             conditions=latest.conditions if latest else {},
             blue_calls=blue_view,
             green_calls=green_view,

@@ -1,0 +1,72 @@
+"""Split: whether green gets the share of calls that its weight says, as far as the calls are sealed.
+
+Counted are the calls that chance split, judged or not, by the variant they were *assigned*: a fallback from green to
+blue is green's. A bucket is sealed as for the error rate, so what is tested are the very calls that are judged.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from crossfade.core.evidence import ByChance, Shares
+from crossfade.core.plan import CALLS_MATURE, Plan
+from crossfade.core.sealing import last_sealed
+from crossfade.core.verdict import SAMPLE_RATIO, Split
+from crossfade.server.gather import first_bucket
+from crossfade.server.store import carried as store
+from crossfade.server.store import snapshots
+from crossfade.server.store.losses import chance_sums
+from crossfade.server.store.rollouts import Stored
+from crossfade.stats.sample_ratio import FORMAT, as_document, from_document, start_sample_ratio
+
+
+def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
+    """What all that is sealed by `now` says of the split: what the last tick left, and the buckets sealed since."""
+    _, length = snapshots.state(connection)
+    plan = stored.rollout.plan
+    weights = [step.weight for step in plan.steps]
+    fingerprint = f"{FORMAT} weights={weights!r} maturity={_maturity(plan)!r} bucket={length}"
+    row = store.found(connection, stored.rollout.id).get(SAMPLE_RATIO)
+    if row is not None and row.fingerprint == fingerprint:
+        before, after = from_document(row.document), row.sealed
+    else:
+        row = None
+        before, after = start_sample_ratio(), first_bucket(stored, length) - length
+    sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=_maturity(plan)))
+    buckets = _between(connection, stored, plan, after=after, sealed=sealed, length=length)
+    ratio = before.after((each.weight, each.green, each.blue) for each in buckets)
+    if row is None or buckets:
+        store.put(
+            connection,
+            rollout_id=stored.rollout.id,
+            metric=SAMPLE_RATIO,
+            fingerprint=fingerprint,
+            sealed=sealed,
+            document=as_document(ratio),
+        )
+    return ratio.split
+
+
+def by_chance(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> ByChance:
+    """All of it that was sealed by `now`, which may be any past moment."""
+    _, length = snapshots.state(connection)
+    sealed = last_sealed(now.timestamp(), length=length, maturity=_maturity(plan))
+    after = first_bucket(stored, length) - length
+    return ByChance(_maturity(plan), _between(connection, stored, plan, after=after, sealed=sealed, length=length))
+
+
+def _between(
+    connection: Connection, stored: Stored, plan: Plan, *, after: int, sealed: int, length: int
+) -> tuple[Shares, ...]:
+    if sealed <= after:
+        return ()
+    place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
+    rows = chance_sums(connection, **place, seal=length + _maturity(plan))
+    return tuple(Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue) for row in rows)
+
+
+def _maturity(plan: Plan) -> float:
+    """That of the error rate, or what it would be where the plan does not check it."""
+    return next((c.maturity for c in plan.checks if c.metric == "error_rate"), CALLS_MATURE)
