@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +46,11 @@ def test_keys_spread_evenly_and_salts_are_independent() -> None:
 def test_calls_without_a_key_are_drawn_by_weight() -> None:
     green = sum(assign("salt", None, 25) is Variant.GREEN for _ in range(10_000))
     assert 2_330 < green < 2_670
+
+
+def test_a_service_that_seeds_pythons_random_numbers_before_each_call_does_not_steer_the_split() -> None:
+    seen = set()
+    for _ in range(100):
+        random.seed(1)
+        seen.add(assign("salt", None, 50))
+    assert seen == {Variant.BLUE, Variant.GREEN}

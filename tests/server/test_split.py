@@ -13,7 +13,7 @@ from crossfade.core.evidence import Shares
 from crossfade.core.metric import NAMES
 from crossfade.core.plan import CALLS_MATURE
 from crossfade.core.rollout import Rollout
-from crossfade.core.split import Variant, assign
+from crossfade.core.split import Variant
 from crossfade.core.verdict import SAMPLE_RATIO
 from crossfade.errors import Invalid
 from crossfade.server.split import by_chance, carry_split
@@ -34,11 +34,8 @@ def shares(plane: Plane, rollout: Rollout) -> tuple[Shares, ...]:
 
 def traffic(plane: Plane, rollout: Rollout, dice: random.Random, *, calls: int = 100, kept: float = 1.0) -> None:
     """A bucket's calls, each assigned by chance as the shim does; of green's only `kept` are counted."""
-    random.seed(dice.random())
-    counts = dict.fromkeys(Variant, 0)
-    for _ in range(calls):
-        counts[assign(rollout.salt, None, rollout.weight)] += 1
-    counts[Variant.GREEN] = sum(dice.random() < kept for _ in range(counts[Variant.GREEN]))
+    green = sum(dice.random() < rollout.weight / 100 for _ in range(calls))
+    counts = {Variant.BLUE: calls - green, Variant.GREEN: sum(dice.random() < kept for _ in range(green))}
     place: dict[str, Any] = {"ago": 10, "rollout": rollout.id, "step": rollout.step}
     plane.observe(*(plane.row(variant, n, **place) for variant, n in counts.items()))
 

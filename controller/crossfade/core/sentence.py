@@ -261,9 +261,8 @@ def _shown(decision: Decision) -> str:
 
 
 _WHAT_TO_CHECK = (
-    "Look for answers so slow that their calls come in after the seal (the error rate's maturity), for services that"
-    " lose what they counted, and for code that seeds Python's random numbers. Once it is mended, abort and register"
-    " anew; to resume is to accept it."
+    "Look for answers so slow that their calls come in after the seal (the error rate's maturity) and for services"
+    " that lose what they counted. Once it is mended, abort and register anew; to resume is to accept it."
 )
 
 

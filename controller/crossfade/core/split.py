@@ -6,6 +6,8 @@ import hashlib
 import random
 from enum import StrEnum
 
+_CHANCE = random.SystemRandom()
+"""The caller's own: a service that seeds Python's random numbers before each call would send all calls one way."""
 GROUPS = 128
 """Into how many groups the keys of each variant fall."""
 
@@ -28,7 +30,7 @@ def position(salt: str, key: str) -> float:
 
 def assign(salt: str, key: str | None, weight: float) -> Variant:
     """The variant of a call with this stickiness `key` when green's weight is `weight` percent."""
-    u = random.random() if key is None else position(salt, key)
+    u = _CHANCE.random() if key is None else position(salt, key)
     return Variant.GREEN if u < weight / 100 else Variant.BLUE
 
 
