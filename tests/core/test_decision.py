@@ -103,6 +103,18 @@ def test_a_breach_that_is_only_told_is_told() -> None:
     [
         ({}, Conditions(), ALL_PASSED, Reason.NO_TRAFFIC),
         ({}, TRAFFIC, judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)), Reason.NO_DATA),
+        (
+            {},
+            replace(TRAFFIC, waiting={"score.accuracy": 3}),
+            judgement(verdict(ERRORS, Ruling.NO_DATA), verdict(ACCURACY, Ruling.NO_DATA)),
+            Reason.NO_DATA,
+        ),  # fmt: skip  # noqa: E501
+        (
+            {},
+            replace(TRAFFIC, waiting={"score.accuracy": 3}),
+            judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)),
+            Reason.NOT_MATURE,
+        ),  # fmt: skip  # noqa: E501
         ({}, TRAFFIC, judgement(verdict(step_buckets=5), verdict(ACCURACY)), Reason.TOO_FEW),
         ({}, TRAFFIC, judgement(verdict(step_green=Summary(29)), verdict(ACCURACY)), Reason.TOO_FEW),
         ({"step_started_at": NOW - timedelta(seconds=599)}, TRAFFIC, ALL_PASSED, Reason.BAKING),
@@ -129,7 +141,7 @@ def test_the_sentences_of_a_hold_differ_by_cause() -> None:
     sentences = {sentence(decide(rollout(), judged, conditions, NOW)) for conditions, judged in causes}
     assert sentences == {
         "Holding at 5 %: no traffic has reached this step yet. That is not a failure; the rollout waits.",
-        "Holding at 5 %: no accuracy scores are in yet, or none is mature.",
+        "Holding at 5 %: no accuracy scores of green are in yet.",
         "Holding at 5 %: too few calls to judge this step: 5 of 6 time buckets.",
         "Holding at 5 %: about 412 more scored calls to rule out a fall of accuracy by 2 points,"
         " about 4 min at today's traffic.",
@@ -241,6 +253,7 @@ conditions = st.builds(
     throttled=st.floats(0, 1),
     misconfigured=st.integers(0, 50),
     attempts=st.integers(0, 50),
+    waiting=st.dictionaries(st.sampled_from(["error_rate", "score.accuracy"]), st.integers(1, 9)),
 )
 
 
@@ -292,3 +305,18 @@ def test_a_rollback_says_everything_in_one_sentence() -> None:
         "Rolled back from 5 %: error rate 9.11 % (41 of 450) on green against 0.22 % (9 of 4,102) on blue, worse by"
         " 8.9 points; the evidence that green is worse is 160,000 to 1, and 20 to 1 was asked."
     )
+
+
+@pytest.mark.parametrize(
+    ("check", "waiting", "said"),
+    [
+        (ACCURACY, {}, "no accuracy scores of green are in yet."),
+        (ACCURACY, {"score.accuracy": 1}, "1 green accuracy score is in and not mature yet: accuracy is judged 60 s after the end of a bucket."),
+        (ERRORS, {"error_rate": 1_204}, "1,204 green calls are in and not mature yet: error rate is judged 60 s after the end of a bucket."),
+        (ERRORS, {}, "no calls of both variants are in yet to compare by error rate."),
+    ],
+)  # fmt: skip
+def test_nothing_in_and_nothing_mature_are_told_apart(check: Check, waiting: dict[str, int], said: str) -> None:
+    lacking = verdict(check, Ruling.NO_DATA, green=Summary(), step_green=Summary(), step_buckets=0)
+    held = decide(rollout(), judgement(lacking), replace(TRAFFIC, waiting=waiting), NOW)
+    assert sentence(held) == f"Holding at 5 %: {said}"

@@ -39,7 +39,8 @@ ORDER = [
     "Has a check failed that asks for a person?",
     "Do most of green's attempts find no Model or no access?",
     "Has this step had calls?",
-    "Has every gating check data?",
+    "Is anything in for every gating check?",
+    "Is some of it mature, of both variants?",
     "Are there enough buckets and green calls?",
     "Is the bake time over?",
     "Is green throttled?",
@@ -110,5 +111,5 @@ def test_the_question_that_decided_is_the_last_and_says_its_answer() -> None:
     assert at(last) == ("What comes after this step?", "promotion")
     limited = decide(rollout(replace(PLAN, time_limit=60.0)), judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)), TRAFFIC, now)  # fmt: skip  # noqa: E501
     held, limit = questions(limited)[-2:]
-    assert (held.question, held.answer) == ("Has every gating check data?", "no")
+    assert (held.question, held.answer) == ("Is anything in for every gating check?", "no")
     assert (limit.answer, limit.stopped) == ("yes", True)

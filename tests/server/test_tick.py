@@ -117,8 +117,26 @@ def test_what_arrives_after_the_seal_is_counted_and_not_judged(plane: Plane) -> 
         (series,) = evidence(connection, stored, stored.rollout.plan, plane.now)
         conditions = circumstances(connection, stored, plane.now)
     assert [(bucket.blue.n, bucket.green.n, bucket.green.s) for bucket in series.buckets] == [(50, 5, 0)]
-    assert conditions.green_calls == 12
+    assert (conditions.green_calls, conditions.waiting) == (12, {})
     assert sum(total.calls for total in totals(plane.engine)) == 62
+
+
+def test_calls_and_scores_that_are_in_and_not_sealed_are_said_to_be_not_mature(plane: Plane) -> None:
+    rollout = plane.register()
+    plane.later(10)
+    place: dict[str, Any] = {"rollout": rollout.id}
+    plane.observe(plane.row("blue", 50, keyed=50, ago=10, **place), plane.row("green", 5, keyed=5, ago=10, **place))
+    plane.tick()
+    assert [look.reason for look in evaluations(plane.engine, rollout.id)] == ["no_data"]  # no score is in
+    plane.score((plane.call_id(rollout.id, "green"), 1.0))
+    plane.later(10)
+    plane.tick()
+    now = evaluations(plane.engine, rollout.id)[-1]
+    assert now.reason == "not_mature"
+    assert now.sentence == (
+        "Holding at 10 %: 5 green calls are in and not mature yet: error rate is judged 20 s after the end of a bucket;"
+        " 1 green accuracy score is in and not mature yet: accuracy is judged 20 s after the end of a bucket."
+    )
 
 
 def test_what_is_carried_from_tick_to_tick_is_what_all_that_is_stored_comes_to(plane: Plane) -> None:

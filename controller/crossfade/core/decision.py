@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     MISCONFIGURED = "misconfigured"
     NO_TRAFFIC = "no_traffic"
     NO_DATA = "no_data"
+    NOT_MATURE = "not_mature"
     TOO_FEW = "too_few"
     BAKING = "baking"
     THROTTLED = "throttled"
@@ -47,7 +49,8 @@ class Conditions:
 
     `traffic` is the route's calls a second of late; `throttled` the share of green's recent attempts that met
     throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
-    rollout last began to run, out of `attempts`.
+    rollout last began to run, out of `attempts`. `waiting` has, by metric, green's calls (or scores) that are in and not
+    judged yet, because their bucket is not sealed; of gating checks alone, and only where there are any.
     """
 
     calls: int = 0
@@ -56,6 +59,7 @@ class Conditions:
     throttled: float = 0.0
     misconfigured: int = 0
     attempts: int = 0
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +95,8 @@ def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: 
     """The decision, in one written order, the gravest first.
 
     Not running · roll back · (paused: hold) · pause for a wrong split · pause for a breach · pause for configuration ·
-    time limit · no traffic · no data · too few · baking · throttled · both degraded · inconclusive · approval · advance
-    or promote. A paused rollout is still protected: what rolls back rolls back. A wrong split makes every comparison
+    time limit · no traffic · no data · not mature · too few · baking · throttled · both degraded · inconclusive ·
+    approval · advance or promote. A paused rollout is still protected: what rolls back rolls back. A wrong split makes every comparison
     doubtful, so it stands before all that rests on one; only a roll back, which does no harm, goes before it.
     """
 
@@ -173,8 +177,11 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
     if not conditions.calls:
         return Reason.NO_TRAFFIC
     gating = judgement.gating
-    if not gating or any(verdict.ruling is Ruling.NO_DATA for verdict in gating):
+    lacking = [verdict for verdict in gating if verdict.ruling is Ruling.NO_DATA]
+    if not gating or any(not conditions.waiting.get(verdict.check.metric) for verdict in lacking):
         return Reason.NO_DATA
+    if lacking:
+        return Reason.NOT_MATURE
     if any(
         verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating
     ):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
-from crossfade.core.decision import Act, Decision, Reason, decide
+from crossfade.core.decision import Act, Conditions, Decision, Reason, decide
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach
 from crossfade.core.sentence import duration, metric_name, percent, points
@@ -96,7 +97,10 @@ def _holding(decision: Decision) -> list[_Asked]:
     gates = _each(gating, lambda v: f"within {points(v.gate_margin)} {_of(v.log_e_gate, v.log_e_gate_needed)}")
     held = [
         _Asked(Reason.NO_TRAFFIC, "Has this step had calls?", calls, "yes"),
-        _Asked(Reason.NO_DATA, "Has every gating check data?", _each(gating, _buckets), "yes"),
+        _Asked(
+            Reason.NO_DATA, "Is anything in for every gating check?", _each(gating, partial(_in, conditions)), "yes"
+        ),
+        _Asked(Reason.NOT_MATURE, "Is some of it mature, of both variants?", _each(gating, _buckets), "yes"),
         _Asked(
             Reason.TOO_FEW,
             "Are there enough buckets and green calls?",
@@ -135,6 +139,11 @@ def _of(log_e: float, needed: float) -> str:
 
 def _buckets(verdict: Verdict) -> str:
     return f"{verdict.step_buckets:,} judged buckets in this step"
+
+
+def _in(conditions: Conditions, verdict: Verdict) -> str:
+    waiting = conditions.waiting.get(verdict.check.metric, 0)
+    return _buckets(verdict) if verdict.step_buckets else f"{waiting:,} of green's wait to be judged"
 
 
 def _counts(verdict: Verdict) -> str:

@@ -32,12 +32,19 @@ def sentence(decision: Decision) -> str:
             assert_never(decision.act)
 
 
-def verdict_sentence(verdict: Verdict) -> str:
-    """What is known of one check, and what is missing for its gate."""
+def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
+    """What is known of one check, and what is missing for its gate. `waiting`: see `Conditions`, of its metric."""
     check = verdict.check
     match verdict.ruling:
-        case Ruling.NO_DATA if check.is_score and not verdict.green.n and not verdict.blue.n:
-            return f"no {check.score_name} scores are in yet, or none is mature"
+        case Ruling.NO_DATA if waiting:
+            of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"
+            verb = "are" if waiting > 1 else "is"
+            return (
+                f"{waiting:,} green {of} {verb} in and not mature yet: {check.said} is judged"
+                f" {duration(check.maturity)} after the end of a bucket"
+            )
+        case Ruling.NO_DATA if check.is_score and not verdict.green.n:
+            return f"no {check.score_name} scores of green are in yet"
         case Ruling.NO_DATA:
             return f"no {metric_of(check.metric).of} of both variants are in yet to compare by {check.said}"
         case Ruling.FAILED:
@@ -186,8 +193,12 @@ def _missing(decision: Decision) -> str:
     match decision.reason:
         case Reason.NO_TRAFFIC:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
-        case Reason.NO_DATA:
-            lacking = [verdict_sentence(v) for v in gating if v.ruling is Ruling.NO_DATA]
+        case Reason.NO_DATA | Reason.NOT_MATURE:
+            lacking = [
+                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0))
+                for v in gating
+                if v.ruling is Ruling.NO_DATA
+            ]
             return f"{'; '.join(lacking) or 'no check has data'}."
         case Reason.TOO_FEW:
             return f"too few calls to judge this step: {_too_few(decision)}."

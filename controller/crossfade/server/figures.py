@@ -15,8 +15,9 @@ MOST_LOG = 1e6
 """JSON has no infinity: evidence beyond any doubt is written as this."""
 
 
-def verdict_figures(verdict: Verdict) -> dict[str, Any]:
-    """One tile: losses as fractions (green minus blue, positive is worse), margins of the check in points.
+def verdict_figures(verdict: Verdict, waiting: int = 0) -> dict[str, Any]:
+    """One tile: losses as fractions (green minus blue, positive is worse), margins of the check in points. `waiting` as
+    in `core.sentence.verdict_sentence`.
 
     Keys: metric, is_score, limit (seconds, US dollars or None), margin (points), maturity, on_breach, gating, ruling,
     sentence, blue, green, step_blue, step_green (each {n, s, q, mean}; mean is a loss), estimate, lower, upper,
@@ -32,7 +33,7 @@ def verdict_figures(verdict: Verdict) -> dict[str, Any]:
         "on_breach": str(verdict.check.on_breach),
         "gating": verdict.check.gating,
         "ruling": str(verdict.ruling),
-        "sentence": verdict_sentence(verdict),
+        "sentence": verdict_sentence(verdict, waiting),
         "blue": _summary(verdict.blue),
         "green": _summary(verdict.green),
         "step_blue": _summary(verdict.step_blue),
@@ -82,7 +83,10 @@ def conditions_figures(conditions: Conditions) -> dict[str, Any]:
 def decision_figures(decision: Decision) -> dict[str, Any]:
     """Everything a decision rested on, as the journal keeps it."""
     return {
-        "verdicts": [verdict_figures(verdict) for verdict in decision.judgement.verdicts],
+        "verdicts": [
+            verdict_figures(verdict, decision.conditions.waiting.get(verdict.check.metric, 0))
+            for verdict in decision.judgement.verdicts
+        ],
         "split": split_figures(decision.judgement.split),
         "conditions": conditions_figures(decision.conditions),
         "log_e_worse": log_figure(decision.judgement.log_e_worse),

@@ -87,7 +87,20 @@ def circumstances(connection: Connection, stored: Stored, now: datetime) -> Cond
         misconfigured=_of(own, Outcome.MISCONFIGURED, Outcome.DENIED),
         # A call that another Model answered brought one attempt that was not green's.
         attempts=max(0, sum(own.values()) - elsewhere),
+        waiting=_waiting(connection, stored, now),
     )
+
+
+def _waiting(connection: Connection, stored: Stored, now: datetime) -> dict[str, int]:
+    """Green's calls or scores of the step that are in and not sealed yet, by gating metric; those with any."""
+    _, length = snapshots.state(connection)
+    found = {}
+    for check in (check for check in stored.rollout.plan.checks if check.gating):
+        sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
+        after = max(sealed, first_bucket(stored, length) - length)
+        buckets = buckets_between(connection, stored, check, after=after, sealed=int(now.timestamp()), length=length)
+        found[check.metric] = sum(bucket.green.n for bucket in buckets if bucket.step == stored.rollout.step)
+    return {metric: n for metric, n in found.items() if n}
 
 
 def _of(counts: dict[str, int], *outcomes: Outcome) -> int:
