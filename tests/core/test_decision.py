@@ -108,13 +108,13 @@ def test_a_breach_that_is_only_told_is_told() -> None:
             replace(TRAFFIC, waiting={"score.accuracy": 3}),
             judgement(verdict(ERRORS, Ruling.NO_DATA), verdict(ACCURACY, Ruling.NO_DATA)),
             Reason.NO_DATA,
-        ),  # fmt: skip  # noqa: E501
+        ),
         (
             {},
             replace(TRAFFIC, waiting={"score.accuracy": 3}),
             judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)),
             Reason.NOT_MATURE,
-        ),  # fmt: skip  # noqa: E501
+        ),
         ({}, TRAFFIC, judgement(verdict(step_buckets=5), verdict(ACCURACY)), Reason.TOO_FEW),
         ({}, TRAFFIC, judgement(verdict(step_green=Summary(29)), verdict(ACCURACY)), Reason.TOO_FEW),
         ({"step_started_at": NOW - timedelta(seconds=599)}, TRAFFIC, ALL_PASSED, Reason.BAKING),
@@ -307,15 +307,18 @@ def test_a_rollback_says_everything_in_one_sentence() -> None:
     )
 
 
+MATURE = "and not mature yet: {} is judged 60 s after the end of a bucket."
+
+
 @pytest.mark.parametrize(
     ("check", "waiting", "said"),
     [
         (ACCURACY, {}, "no accuracy scores of green are in yet."),
-        (ACCURACY, {"score.accuracy": 1}, "1 green accuracy score is in and not mature yet: accuracy is judged 60 s after the end of a bucket."),
-        (ERRORS, {"error_rate": 1_204}, "1,204 green calls are in and not mature yet: error rate is judged 60 s after the end of a bucket."),
+        (ACCURACY, {"score.accuracy": 1}, "1 green accuracy score is in " + MATURE.format("accuracy")),
+        (ERRORS, {"error_rate": 1_204}, "1,204 green calls are in " + MATURE.format("error rate")),
         (ERRORS, {}, "no calls of both variants are in yet to compare by error rate."),
     ],
-)  # fmt: skip
+)
 def test_nothing_in_and_nothing_mature_are_told_apart(check: Check, waiting: dict[str, int], said: str) -> None:
     lacking = verdict(check, Ruling.NO_DATA, green=Summary(), step_green=Summary(), step_buckets=0)
     held = decide(rollout(), judgement(lacking), replace(TRAFFIC, waiting=waiting), NOW)

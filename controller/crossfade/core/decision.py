@@ -49,8 +49,8 @@ class Conditions:
 
     `traffic` is the route's calls a second of late; `throttled` the share of green's recent attempts that met
     throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
-    rollout last began to run, out of `attempts`. `waiting` has, by metric, green's calls (or scores) that are in and not
-    judged yet, because their bucket is not sealed; of gating checks alone, and only where there are any.
+    rollout last began to run, out of `attempts`. `waiting` has, by gating metric, green's calls (or scores) that are in
+    and not judged yet, because their bucket is not sealed; only where there are any.
     """
 
     calls: int = 0
@@ -96,8 +96,9 @@ def decide(rollout: Rollout, judgement: Judgement, conditions: Conditions, now: 
 
     Not running · roll back · (paused: hold) · pause for a wrong split · pause for a breach · pause for configuration ·
     time limit · no traffic · no data · not mature · too few · baking · throttled · both degraded · inconclusive ·
-    approval · advance or promote. A paused rollout is still protected: what rolls back rolls back. A wrong split makes every comparison
-    doubtful, so it stands before all that rests on one; only a roll back, which does no harm, goes before it.
+    approval · advance or promote. A paused rollout is still protected: what rolls back rolls back. A wrong split makes
+    every comparison doubtful, so it stands before all that rests on one; only a roll back, which does no harm, goes
+    before it.
     """
 
     def decision(act: Act, reason: Reason, failed: Verdict | None = None) -> Decision:
