@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.split import Variant, assign, position
+from crossfade.core.split import Variant, assign, group, position
 
 keys = st.text(max_size=50)
 weights = st.floats(0, 100, allow_nan=False)
@@ -44,3 +45,15 @@ def test_keys_spread_evenly_and_salts_are_independent() -> None:
 def test_calls_without_a_key_are_drawn_by_weight() -> None:
     green = sum(assign("salt", None, 25) is Variant.GREEN for _ in range(10_000))
     assert 2_330 < green < 2_670
+
+
+def test_where_a_key_lies_is_the_same_in_every_version() -> None:
+    # As `printf 'salt|user-1' | b2sum -l 64` has it, and of 'salt|group|user-1' the last seven bits.
+    assert position("salt", "user-1") == 0x3EDA5751251CAE0A / 2**64
+    assert group("salt", "user-1") == 0x393F5975330F3CC0 % 128 == 64
+
+
+def test_at_weight_0_not_even_the_lowest_draw_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    assert assign("salt", None, 0) is Variant.BLUE
+    assert assign("salt", None, 1e-9) is Variant.GREEN
