@@ -103,7 +103,7 @@ def test_a_call_id_is_58_letters_without_padding_and_a_nonce_is_8_bytes() -> Non
     assert len(read(KEY, text).nonce) == 8
 
 
-@pytest.mark.parametrize("foreign", ["!", " ", "\n", "+", "="])
+@pytest.mark.parametrize("foreign", ["!", " ", "\n", "!!!!", "\n\n\n\n", "====", "="])
 def test_a_call_id_with_something_foreign_in_it_is_refused(foreign: str) -> None:
     text = made()
     with pytest.raises(BadCallId):

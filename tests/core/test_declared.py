@@ -93,6 +93,8 @@ def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
         "price": {"input_per_1k": 1, "output_per_1k": 2},
         "body_family": "nova",
     }
+    bare = model_to_dict(Model(name="m", targets=(Target(region="eu-west-1", model_id="x"),)))
+    assert (bare["targets"], bare["body_family"]) == ([{"region": "eu-west-1", "model_id": "x"}], None)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +239,7 @@ def snapshot(**changes: Any) -> dict[str, Any]:
             {"signing_key": "6b" * 15},
             f"snapshot.signing_key: {'6b' * 15!r} is not allowed; 16 bytes or more in hex",
         ),
+        ({"signing_key": "zz" * 16}, f"snapshot.signing_key: {'zz' * 16!r} is not allowed; 16 bytes or more in hex"),
         (
             {"lives": 9},
             "snapshot.lives: is not a known field; allowed:"
