@@ -196,3 +196,11 @@ def test_only_the_nearest_of_several_near_names_is_proposed() -> None:
     reader.number("weights", 1.0)
     reader.close()
     assert problems_of(reader) == ["weigth: is not a known field (did you mean 'weight'?); allowed: weight, weights"]
+
+
+def test_what_is_missing_is_one_problem_whatever_it_should_have_been() -> None:
+    reader = Reader({})
+    reader.integer("n", least=1)
+    reader.choice("act", ["a", "b"])
+    reader.number("x", above=1)
+    assert problems_of(reader) == ["n: is missing", "act: is missing", "x: is missing"]
