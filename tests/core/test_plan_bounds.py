@@ -168,3 +168,13 @@ def test_a_weight_that_is_wrong_by_itself_is_one_problem() -> None:
     assert read({"steps": [{"weight": 5}, {"weight": 0}]})[1] == [
         "plan.steps[1].weight: is 0; must be above 0 and below 100 percent"
     ]
+
+
+def test_a_weight_below_one_percent_must_rise_too() -> None:
+    assert read({"steps": [{"weight": 5}, {"weight": 0.5}]})[1] == [
+        "plan.steps[1].weight: is 0.5; weights must rise, and the step before has 5"
+    ]
+
+
+def test_a_step_bakes_ten_minutes_and_needs_no_person_unless_said_otherwise() -> None:
+    assert read({"steps": [{"weight": 5}]})[0].steps == (Step(weight=5, bake=600.0, approve=False),)

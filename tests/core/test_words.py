@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_decision import ACCURACY, ALL_PASSED, ERRORS, NOW, PLAN, TRAFFIC, judgement, rollout, verdict
 
-from crossfade.core.decision import Act, Conditions, Decision, Reason, decide, is_news
+from crossfade.core.decision import Act, Conditions, Decision, Reason, apply, decide, is_news
 from crossfade.core.evidence import Summary
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach, Check, Step
@@ -380,3 +380,37 @@ def test_the_time_limit_is_asked_after_what_held_it() -> None:
         ("50.0 % of its recent attempts; at most 5.0 %", "yes"),
         ("30 min; it is held by the question before", "yes"),
     ]
+
+
+def test_what_is_just_enough_is_not_said_to_be_too_little() -> None:
+    few = decide(rollout(), judgement(verdict(step_buckets=5, step_green=Summary(30)), verdict(ACCURACY)), TRAFFIC, NOW)
+    assert holding(few) == "too few calls to judge this step: 5 of 6 time buckets."
+    few = decide(rollout(), judgement(verdict(step_buckets=6, step_green=Summary(29)), verdict(ACCURACY)), TRAFFIC, NOW)
+    assert holding(few) == "too few calls to judge this step: 29 of 30 green calls."
+
+
+def test_a_check_that_passed_is_left_out_and_those_after_it_are_said() -> None:
+    open_ = judgement(verdict(), verdict(ACCURACY, Ruling.INCONCLUSIVE, calls_needed=30))
+    assert holding(decide(rollout(), open_, replace(TRAFFIC, traffic=0.5), NOW)) == (
+        "about 30 more scored calls to rule out a fall of accuracy by 2 points, about 60 s at today's traffic."
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "left", "late"), [(10, 5.0, False), (11, 5.0, True), (10, 0.0, True), (10, 0.5, True)]
+)
+def test_a_gate_that_takes_longer_than_is_left_is_said_beforehand(calls: int, left: float, late: bool) -> None:
+    open_ = judgement(verdict(ruling=Ruling.INCONCLUSIVE, calls_needed=calls))
+    limited = rollout(replace(PLAN, time_limit=3600.0 + left))
+    assert ("cannot be decided" in sentence(decide(limited, open_, TRAFFIC, NOW))) is late
+
+
+def test_bake_time_left_with_an_open_gate_of_no_check_says_that_it_is_open() -> None:
+    young = rollout(step_started_at=NOW - timedelta(minutes=5))
+    open_ = decide(young, ALL_PASSED, TRAFFIC, NOW)
+    assert holding(replace(open_, reason=Reason.INCONCLUSIVE)) == "the gate to 50 % is open."
+
+
+def test_a_decision_is_applied_at_its_moment() -> None:
+    advanced = apply(decide(rollout(), ALL_PASSED, TRAFFIC, NOW))
+    assert (advanced.step, advanced.step_started_at) == (1, NOW)
