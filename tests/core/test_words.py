@@ -414,3 +414,46 @@ def test_bake_time_left_with_an_open_gate_of_no_check_says_that_it_is_open() -> 
 def test_a_decision_is_applied_at_its_moment() -> None:
     advanced = apply(decide(rollout(), ALL_PASSED, TRAFFIC, NOW))
     assert (advanced.step, advanced.step_started_at) == (1, NOW)
+
+
+def words(decision: Decision) -> list[str]:
+    asked = questions(decision)
+    assert [each.stopped for each in asked] == [False] * (len(asked) - 1) + [True]
+    return [each.question for each in asked]
+
+
+def test_an_advance_was_asked_everything_but_the_time_limit() -> None:
+    assert words(decide(rollout(), ALL_PASSED, TRAFFIC, NOW))[5:] == [
+        "Has this step had calls?",
+        "Has every gating check data?",
+        "Are there enough buckets and green calls?",
+        "Is the bake time over?",
+        "Is green throttled?",
+        "Is blue itself worse than it was?",
+        "Has every gating check passed its gate?",
+        "Does a person open this gate?",
+        "What comes after this step?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decision", "question"),
+    [
+        (decide(rollout(), ALL_PASSED, Conditions(), NOW), "Has this step had calls?"),
+        (
+            decide(rollout(), judgement(verdict(step_buckets=5)), TRAFFIC, NOW),
+            "Are there enough buckets and green calls?",
+        ),
+        (
+            decide(rollout(replace(PLAN, steps=(Step(weight=5, approve=True),))), ALL_PASSED, TRAFFIC, NOW),
+            "Does a person open this gate?",
+        ),
+        (
+            decide(rollout(replace(PLAN, time_limit=1.0)), judgement(verdict(step_buckets=5)), TRAFFIC, NOW),
+            "Has it been held beyond the time limit?",
+        ),
+        (decide(rollout(phase=Phase.PENDING), ALL_PASSED, TRAFFIC, NOW), "Is it running or paused?"),
+    ],
+)
+def test_the_last_question_is_the_one_that_decided(decision: Decision, question: str) -> None:
+    assert words(decision)[-1] == question
