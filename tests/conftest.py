@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy
+from hypothesis import HealthCheck, Phase, settings
 from psycopg import sql
 
 from crossfade.server.migrate import upgrade
@@ -25,6 +26,16 @@ for name in [name for name in os.environ if name.startswith(("CROSSFADE_", "AWS_
 os.environ.pop("DATABASE_URL", None)
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+# For mutation testing (CONTRIBUTING.md): a failure counts, not its smallest example, and is the same each time.
+settings.register_profile(
+    "mutants",
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from crossfade.core.callid import BadCallId, mint, read
 from crossfade.core.split import Variant
 
 KEY = b"k" * 32
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def made(**changes: object) -> str:
@@ -89,3 +90,44 @@ def test_what_is_no_call_id_is_refused_with_the_reason(text: str, why: str) -> N
 def test_an_id_of_another_controller_is_refused() -> None:
     with pytest.raises(BadCallId, match="signed by another controller"):
         read(b"o" * 32, made())
+
+
+def test_a_blue_calls_id_reads_back_as_blue() -> None:
+    assert read(KEY, made(variant=Variant.BLUE)).variant is Variant.BLUE
+
+
+def test_a_call_id_is_58_letters_without_padding_and_a_nonce_is_8_bytes() -> None:
+    text = made()
+    assert len(text) == len("cf1.") + 54
+    assert set(text.removeprefix("cf1.")) <= set(LETTERS)
+    assert len(read(KEY, text).nonce) == 8
+
+
+@pytest.mark.parametrize("foreign", ["!", " ", "\n", "!!!!", "\n\n\n\n", "====", "="])
+def test_a_call_id_with_something_foreign_in_it_is_refused(foreign: str) -> None:
+    text = made()
+    with pytest.raises(BadCallId):
+        read(KEY, text[:20] + foreign + text[20:])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cf2.AAAA", "is not a call id; one starts with 'cf1.'"),
+        ("cf1.A", "is not a whole call id: cannot be decoded"),
+        ("cf1.AAA", "is not a whole call id: wrong length"),
+        ("cf1." + "A" * 54, "is altered, or signed by another controller"),
+    ],
+)
+def test_a_refusal_follows_the_words_call_id(text: str, said: str) -> None:
+    with pytest.raises(BadCallId) as caught:
+        read(KEY, text)
+    assert str(caught.value) == said
+
+
+def test_a_signed_id_of_an_unknown_version_says_so() -> None:
+    body = struct.pack(">BIIBBQ8sB", 3, 7, 3, 1, 1, 1_790_000_000_125, b"nonce..8", 255)
+    mac = hmac.new(KEY, body, hashlib.sha256).digest()[:12]
+    with pytest.raises(BadCallId) as caught:
+        read(KEY, "cf1." + base64.urlsafe_b64encode(body + mac).decode().rstrip("="))
+    assert str(caught.value) == "is of a version this controller does not know"

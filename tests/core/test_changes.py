@@ -59,3 +59,39 @@ def test_problems_are_named_by_the_place_they_were_written_at() -> None:
 def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(Invalid, match="must be an object"):
         changed_plan(PLAN, [])
+
+
+def test_what_is_no_object_is_refused_in_whole_words() -> None:
+    with pytest.raises(Invalid) as error:
+        changed_plan(PLAN, 5)
+    assert [str(problem) for problem in error.value.problems] == ["plan: must be an object with the fields that change"]
+
+
+def test_steps_and_checks_that_are_no_objects_are_named_where_they_stand() -> None:
+    with pytest.raises(Invalid) as error:
+        changed_plan(PLAN, {"steps": [{"weight": 5}, 50], "checks": ["error_rate"]})
+    assert [str(problem) for problem in error.value.problems] == [
+        "plan.steps[1]: must be an object with named fields, not 50",
+        "plan.steps[1].weight: is missing",
+        "plan.checks[0]: must be an object with named fields, not the text 'error_rate'",
+        "plan.checks[0].metric: is missing",
+        "plan.checks[0].margin: is missing",
+    ]
+
+
+def test_a_problem_of_a_check_keeps_its_words() -> None:
+    with pytest.raises(Invalid) as error:
+        changed_plan(PLAN, {"checks": [{"metric": "score.accuracy", "margin": 51}, {"metric": "score.accuracy"}]})
+    assert [str(problem) for problem in error.value.problems] == [
+        "plan.checks[0].margin: is 51; must be above 0 and at most 50 percentage points",
+        "plan.checks[1].margin: is missing",
+        "plan.checks[1].metric: 'score.accuracy' is checked twice; keep one",
+    ]
+
+
+def test_a_problem_of_a_check_that_stays_is_named_by_its_place_in_the_plan() -> None:
+    with pytest.raises(Invalid) as error:
+        changed_plan(
+            PLAN, {"checks": [{"metric": "error_rate", "gating": False}, {"metric": "score.accuracy", "gating": False}]}
+        )
+    assert [problem.path for problem in error.value.problems] == ["plan.checks"]

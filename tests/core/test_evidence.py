@@ -88,3 +88,11 @@ def test_a_variance_that_rounding_took_below_zero_is_zero() -> None:
 def test_buckets_add_up_and_keep_the_earliest_start() -> None:
     both = Bucket(10, 1, Summary(1), Summary(2, 1, 1)) + Bucket(20, 1, Summary(3, 1, 1))
     assert both == Bucket(10, 1, Summary(4, 1, 1), Summary(2, 1, 1))
+
+
+@pytest.mark.parametrize("sums", [(1, 0, 0.5), (2, 2, 2.5), (1, 1 + 1e-9, 2)])
+def test_where_the_sum_of_losses_is_as_low_or_high_as_it_may_be_the_squares_are_what_is_wrong(
+    sums: tuple[int, float, float],
+) -> None:
+    with pytest.raises(ValueError, match="q, the sum of squared losses"):
+        Summary(*sums)

@@ -7,7 +7,7 @@ import pytest
 from crossfade.core.amount import dollars, seconds
 from crossfade.core.evidence import Summary
 from crossfade.core.histogram import cost_bin, duration_bin
-from crossfade.core.metric import NAMES, is_metric, metric_of
+from crossfade.core.metric import NAMES, Metric, is_metric, metric_of
 from crossfade.core.plan import Check
 from crossfade.core.sentence import metric_count, metric_difference, metric_name, metric_value, verdict_sentence
 from crossfade.core.split import GROUPS, Variant, assign, group, position
@@ -141,3 +141,22 @@ def test_the_group_of_a_key_says_nothing_of_its_variant() -> None:
     assert len({group("other", key) == group("salt", key) for key in keys}) == 2
     assert group("salt", "a") == group("salt", "a")
     assert position("salt", "a") != group("salt", "a") / GROUPS
+
+
+def test_a_score_is_a_metric_of_scored_calls_that_may_fall() -> None:
+    assert metric_of("score.answer_quality") == Metric(
+        name="score.answer_quality",
+        words="answer quality",
+        of="scored calls",
+        unit="mean score",
+        margin="points of the score",
+        falls=True,
+        binary=False,
+    )
+
+
+def test_the_other_metrics_are_told_in_shares_of_calls_or_in_dollars() -> None:
+    assert {(m.unit, m.margin) for m in map(metric_of, NAMES) if m.name != "cost"} == {
+        ("share of calls", "percentage points of calls")
+    }
+    assert (metric_of("cost").unit, metric_of("cost").margin) == ("US dollars a call", "points of its limit")

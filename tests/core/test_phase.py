@@ -80,3 +80,37 @@ def test_the_last_step_cannot_be_advanced_but_promoted() -> None:
 def test_a_resume_accepts_what_had_paused_it() -> None:
     paused = rollout(phase=Phase.PAUSED, accepted=("score.tone",))
     assert paused.moved(Verb.RESUME, NOW, accepted=["error_rate"]).accepted == ("error_rate", "score.tone")
+
+
+def test_a_start_is_the_beginning_of_the_rollout_of_its_first_step_and_of_its_time_limit() -> None:
+    later = NOW + timedelta(minutes=5)
+    after = rollout().moved(Verb.START, later)
+    assert (after.started_at, after.step_started_at, after.resumed_at, after.ended_at) == (later, later, later, None)
+    assert (rollout().began, after.began) == (NOW, later)
+
+
+def test_the_time_limit_counts_from_the_last_resume_or_advance() -> None:
+    later = NOW + timedelta(minutes=5)
+    running = rollout().moved(Verb.START, NOW)
+    resumed = running.moved(Verb.PAUSE, NOW).moved(Verb.RESUME, later)
+    assert (resumed.resumed_at, resumed.step_started_at) == (later, NOW)
+    assert running.moved(Verb.ADVANCE, later).resumed_at == later
+
+
+@pytest.mark.parametrize("verb", [Verb.PROMOTE, Verb.ABORT, Verb.ROLL_BACK])
+def test_an_ended_rollout_knows_when(verb: Verb) -> None:
+    later = NOW + timedelta(minutes=5)
+    assert rollout().moved(Verb.START, NOW).moved(verb, later).ended_at == later
+
+
+def test_an_undone_promotion_ends_when_it_was_undone_and_a_superseded_one_when_it_was_promoted() -> None:
+    later = NOW + timedelta(minutes=5)
+    promoted = rollout().moved(Verb.START, NOW).moved(Verb.PROMOTE, NOW)
+    assert promoted.moved(Verb.UNDO, later).ended_at == later
+    assert promoted.moved(Verb.SUPERSEDE, later).ended_at == NOW
+
+
+def test_an_ended_rollout_refuses_in_whole_words() -> None:
+    with pytest.raises(Conflict) as caught:
+        move(Phase.ROLLED_BACK, Verb.PROMOTE)
+    assert str(caught.value) == "the rollout is rolled_back; promote is not possible there (it has ended)"

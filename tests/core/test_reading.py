@@ -98,3 +98,109 @@ def test_numbers_beyond_any_measure_are_problems_and_no_traceback() -> None:
         "whole: is a very large number; must be at least 0",
         "text: must be text, not a very large number",
     ]
+
+
+def test_a_bound_itself_is_within_unless_it_is_above_or_below() -> None:
+    reader = Reader({"text": "x" * 10, "n": 5, "many": ["x"] * 3})
+    assert reader.text("text", most=10) == "x" * 10
+    assert reader.number("n", least=5, most=5) == 5.0
+    assert reader.integer("n", least=5, most=5) == 5
+    assert reader.texts("many", least=3, most=3) == ["x"] * 3
+    assert problems_of(reader) == []
+    reader.number("n", above=5)
+    reader.number("n", below=5, unit="seconds")
+    assert problems_of(reader) == ["n: is 5; must be above 5", "n: is 5; must be below 5 seconds"]
+
+
+def test_a_text_has_at_most_2048_characters_and_a_list_100_entries_unless_said_otherwise() -> None:
+    reader = Reader({"text": "x" * 2048, "long": "x" * 2049, "many": [{}] * 100, "more": [{}] * 101})
+    reader.text("text")
+    reader.text("long")
+    assert len(reader.sections("many")) == 100
+    reader.sections("more")
+    assert problems_of(reader) == [
+        "long: is 2049 characters long; at most 2048",
+        "more: has 101 entries; must have at least 0 and at most 100",
+    ]
+
+
+def test_a_pattern_is_named_where_nothing_says_it_better() -> None:
+    reader = Reader({"name": "a b"})
+    reader.text("name", pattern=r"\S+")
+    assert problems_of(reader) == [r"name: 'a b' is not allowed; \S+"]
+
+
+def test_a_wrong_value_says_its_bounds_their_unit_and_what_it_is_instead() -> None:
+    reader = Reader(
+        {
+            "n": None,
+            "flag": True,
+            "text": "x" * 50,
+            "map": {},
+            "whole": 1.5,
+            "huge": 2**63 + 1,
+            "far": 12,
+            "null": [None],
+        }
+    )
+    reader.number("flag", least=1, most=3, unit="seconds")
+    reader.number("text", above=0)
+    reader.number("map")
+    reader.integer("whole", least=1, most=3, unit="steps")
+    reader.integer("far", least=1, most=3, unit="steps")
+    reader.number("huge", most=9, unit="seconds")
+    reader.number("huge")
+    reader.texts("null")
+    assert problems_of(reader) == [
+        "flag: must be a number at least 1 and at most 3 seconds, not true",
+        f"text: must be a number above 0, not the text {'x' * 40!r}",
+        "map: must be a number, not an object",
+        "whole: must be a whole number at least 1 and at most 3 steps",
+        "far: is 12; must be at least 1 and at most 3 steps",
+        "huge: is too large; must be at most 9 seconds",
+        "huge: is too large; must be smaller",
+        "null[0]: must be text, not nothing",
+    ]
+
+
+def test_the_largest_number_that_is_a_number_is_named() -> None:
+    reader = Reader({"n": 2**63})
+    assert reader.number("n") == 2.0**63
+    reader.text("n")
+    assert problems_of(reader) == ["n: must be text, not 9223372036854775808"]
+
+
+def test_a_bound_beyond_what_an_integer_may_be_is_not_said() -> None:
+    reader = Reader({"n": -1})
+    reader.integer("n", least=0, most=2**62)
+    reader.number("n", least=0, most=2.0**61)
+    assert problems_of(reader) == [
+        "n: is -1; must be at least 0",
+        "n: is -1; must be at least 0 and at most 2.30584e+18",
+    ]
+
+
+def test_what_is_wrong_reads_as_the_default_or_else_as_the_least() -> None:
+    reader = Reader({"n": "x", "act": "jump"})
+    assert reader.text("none", "given") == "given"
+    assert (reader.number("n"), reader.number("n", 7.0), reader.number("none")) == (0.0, 7.0, 0.0)
+    assert (reader.integer("n", least=3), reader.integer("n", 7, least=3), reader.integer("none", least=3)) == (3, 7, 3)
+    assert (reader.choice("act", ["a", "b"]), reader.choice("none", ["a", "b"])) == ("a", "a")
+    assert (reader.text("none"), Reader({"n": 1}).text("n")) == ("", "")
+    assert reader.flag("n", False) is False
+
+
+def test_only_the_nearest_of_several_near_names_is_proposed() -> None:
+    reader = Reader({"weigth": 1})
+    reader.number("weight", 1.0)
+    reader.number("weights", 1.0)
+    reader.close()
+    assert problems_of(reader) == ["weigth: is not a known field (did you mean 'weight'?); allowed: weight, weights"]
+
+
+def test_what_is_missing_is_one_problem_whatever_it_should_have_been() -> None:
+    reader = Reader({})
+    reader.integer("n", least=1)
+    reader.choice("act", ["a", "b"])
+    reader.number("x", above=1)
+    assert problems_of(reader) == ["n: is missing", "act: is missing", "x: is missing"]

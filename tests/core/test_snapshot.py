@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from crossfade.core.model import Model, Price, Target, model_to_dict, read_model
 from crossfade.core.policy import Settings
 from crossfade.core.reading import Reader
-from crossfade.core.route import Route, check_references, read_route, route_to_dict
+from crossfade.core.route import BUSY_TEXT, Route, check_references, read_route, route_to_dict
 from crossfade.core.rule import Rule, When
 from crossfade.core.snapshot import Entry, Live, Snapshot, is_signed, read_snapshot, sign, snapshot_to_bytes
 from crossfade.core.split import Variant
@@ -134,3 +135,9 @@ def test_rules_that_circle_are_refused() -> None:
     assert references(to("a", "b"), others) == ["route.rules[0].use: 'b' leads back to 'a'; rules must not circle"]
     assert references(to("a", "a"), others) == ["route.rules[0].use: 'a' leads back to 'a'; rules must not circle"]
     assert references(to("a", "d"), others) == []
+
+
+def test_a_snapshot_goes_over_the_wire_without_spaces() -> None:
+    assert b" " not in snapshot_to_bytes(replace(SNAPSHOT, entries={"s": SNAPSHOT.entries["s"]})).replace(
+        BUSY_TEXT.encode(), b""
+    )

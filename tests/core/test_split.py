@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.split import Variant, assign, position
+from crossfade.core.split import Variant, assign, group, position
 
 keys = st.text(max_size=50)
 weights = st.floats(0, 100, allow_nan=False)
@@ -54,3 +55,15 @@ def test_a_service_that_seeds_pythons_random_numbers_before_each_call_does_not_s
         random.seed(1)
         seen.add(assign("salt", None, 50))
     assert seen == {Variant.BLUE, Variant.GREEN}
+
+
+def test_where_a_key_lies_is_the_same_in_every_version() -> None:
+    # As `printf 'salt|user-1' | b2sum -l 64` has it, and of 'salt|group|user-1' the last seven bits.
+    assert position("salt", "user-1") == 0x3EDA5751251CAE0A / 2**64
+    assert group("salt", "user-1") == 0x393F5975330F3CC0 % 128 == 64
+
+
+def test_at_weight_0_not_even_the_lowest_draw_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.SystemRandom.random", lambda _: 0.0)
+    assert assign("salt", None, 0) is Variant.BLUE
+    assert assign("salt", None, 1e-9) is Variant.GREEN

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import exp, log
+
 import numpy as np
 import pytest
 from drawn_evidence import drawn, plan_of, rate, series
+from slow_judge import Base, Judged, conditional_e, log_e_balanced, real
 
 from crossfade.core.evidence import Bucket, Summary
+from crossfade.stats.carried import start_carried
+from crossfade.stats.degraded import log_e_degraded
+from crossfade.stats.figures import figures
 from crossfade.stats.judge import judge
 
 
@@ -52,3 +59,85 @@ def test_without_blue_calls_there_is_nothing_to_say() -> None:
     assert not degraded([])
     assert not degraded([Bucket(0, 0, Summary(), Summary(10, 5, 5))])
     assert rate(0.01).n  # the history alone degrades nothing
+
+
+# Against the slow judge's e-values
+
+
+MULTIPLES, WEIGHTS = (1, 2, 4, 8, 32), (0.25, 0.25, 0.20, 0.15, 0.15)
+
+
+def asked(recent: tuple[float, ...], past: tuple[float, ...], margin: float, *, binary: bool) -> float:
+    return float(log_e_degraded(np.array(recent), np.array(past), margin, binary))
+
+
+def test_for_errors_it_is_the_conditional_e_value_of_whole_calls() -> None:
+    a = Fraction(20, 1000)
+    alternatives = [min(Fraction(98, 100), a + Fraction(5, 1000) * k) for k in MULTIPLES]
+    psis = [c / (1 - c) / (a / (1 - a)) for c in alternatives]
+    e = sum(w * float(conditional_e(10, 30, 100, 1000, psi)) for w, psi in zip(WEIGHTS, psis, strict=True))
+    assert e > 20
+    # Decayed sums are no whole numbers; the nearest are.
+    assert asked((100.4, 9.7, 9.6), (999.8, 20.4, 20.3), 0.005, binary=True) == pytest.approx(log(e), rel=1e-9)
+
+
+@pytest.mark.parametrize("past", [(800.5, 120.25, 40.0), (800.5, 790.0, 789.0), (50.0, 0.0, 0.0)])
+def test_for_scores_it_is_the_mean_of_balanced_bets(past: tuple[float, float, float]) -> None:
+    n, s, q = past
+    recent = (60.5, 60.25, 60.125)
+    a = min(0.97, max(1e-6, s / n))
+    row = Judged(
+        step=0, n_g=recent[0], s_g=recent[1], q_g=recent[2], n_b=n, s_b=s, q_b=q, binary=False, as_binary=False,
+        a=real(a), variance=real(max(1e-6, q / n - a * a)), phi=real(1), soon=real(1),
+    )  # fmt: skip
+    calls = recent[0] + n
+    bets = [log_e_balanced(row, real(min(0.98, a + 0.001 * k)), real(0), 1) for k in MULTIPLES]
+    e = sum(w * exp(float(bet) * (calls - 1) / calls) for w, bet in zip(WEIGHTS, bets, strict=True))
+    assert asked(recent, past, 0.001, binary=False) == pytest.approx(log(e), rel=1e-9)
+    assert log(e) != 0
+
+
+@pytest.mark.parametrize(
+    ("recent", "past"),
+    [
+        ((100.0, 2.5, 2.5), (1000.0, 20.0, 20.0)),  # worse by no more than the margin
+        ((0.5, 0.5, 0.5), (1000.0, 20.0, 20.0)),  # less than one call of late
+        ((10.0, 9.0, 9.0), (0.5, 0.0, 0.0)),  # less than one call before
+        ((10.0, 2.0, 1.0), (100.0, 50.0, 30.0)),  # better
+        ((100.0, 15.0, 5.0), (1000.0, 150.0, 50.0)),  # the same, in graded losses
+    ],
+)
+def test_nothing_is_asked_where_blue_is_not_worse_by_the_margin(
+    recent: tuple[float, ...], past: tuple[float, ...]
+) -> None:
+    for binary in (True, False):
+        assert asked(recent, past, 0.005, binary=binary) == 0
+
+
+def test_one_call_on_each_side_is_enough_to_ask() -> None:
+    assert asked((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), 0.005, binary=True) == pytest.approx(log(2), abs=0.001)
+
+
+def test_rollouts_side_by_side_are_asked_each_for_itself() -> None:
+    recent = np.array([(100.0, 9.0, 9.0), (100.0, 2.0, 2.0), (100.0, 30.0, 30.0)])
+    past = np.array([(1000.0, 20.0, 20.0)] * 3)
+    found = log_e_degraded(recent, past, 0.005, True)
+    alone = [asked(tuple(r), tuple(p), 0.005, binary=True) for r, p in zip(recent, past, strict=True)]
+    assert found == pytest.approx(alone, rel=1e-12)
+    assert found[1] == 0
+
+
+def test_a_rollouts_last_minutes_are_held_against_its_base_rate() -> None:
+    history = rate(0.02, 200)
+    outage = [Bucket(10 * t, 0, Summary(100, 20, 20), Summary(10, 2, 2)) for t in range(2)]
+    check = plan_of(weights=(10,)).checks[0]
+    (found,) = figures(start_carried(check, 0.005, 0, history).after(outage).state)
+    base = Base(history, 100)
+    for k in outage:
+        base.add(k.blue.n, Fraction(k.blue.s), Fraction(k.blue.q))
+    recent = 1 + 0.5 ** (1 / 12)
+    past = tuple(float(k) for k in (base.n, base.s, base.q))
+    assert found.log_e_degraded == pytest.approx(
+        asked((100 * recent, 20 * recent, 20 * recent), past, 0.005, binary=True), rel=1e-9
+    )
+    assert found.log_e_degraded > 0

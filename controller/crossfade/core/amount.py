@@ -9,7 +9,7 @@ def dollars(amount: float) -> str:
         return "$0"
     if amount >= 1:
         return f"${amount:,.2f}"
-    return f"${amount:.{max(2, 3 - _magnitude(amount))}f}"
+    return f"${amount:.{3 - _magnitude(amount)}f}"
 
 
 def _magnitude(amount: float) -> int:

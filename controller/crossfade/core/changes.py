@@ -10,7 +10,7 @@ from crossfade.core.plan import Plan, plan_to_dict, read_plan
 from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, Problem
 
-_OF_CHECK = re.compile(r"(plan\.checks\[)(\d+)(\].*)?")
+_OF_CHECK = re.compile(r"(plan\.checks\[)(\d+)(\].*)")
 
 
 def changed_plan(plan: Plan, changes: object) -> Plan:
@@ -68,4 +68,4 @@ def _as_given(problem: Problem, places: list[int | None]) -> Problem:
     place = places[int(found[2])] if found and int(found[2]) < len(places) else None
     if found is None or place is None:
         return problem
-    return Problem(f"{found[1]}{place}{found[3] or ''}", problem.message)
+    return Problem(f"{found[1]}{place}{found[3]}", problem.message)

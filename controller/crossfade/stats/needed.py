@@ -31,8 +31,8 @@ def rate_information(p_b: float, p_g: float, d: float, weight: float) -> float:
     """Nats per call of both variants, for losses of 0 and 1; `weight` as a fraction in (0, 1)."""
     a, c = (np.array([min(MOST, max(LEAST, p))]) for p in (p_b, p_g))
     gap = np.array([d])
-    side = 1 if p_g - p_b > d else -1
-    u = float(binary_bets(a, c, gap, np.array([weight]), np.array([1 - weight]), side).u[0])
+    # The nearest point is the same for bets on either side.
+    u = float(binary_bets(a, c, gap, np.array([weight]), np.array([1 - weight]), 1).u[0])
     return max(0.0, (1 - weight) * kl(float(a[0]), u) + weight * kl(float(c[0]), u + d))
 
 

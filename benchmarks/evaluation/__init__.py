@@ -1,0 +1,1 @@
+"""Evaluation: what one tick's judgement of one check costs."""
