@@ -96,16 +96,16 @@ class Judged:
 
 
 def merged(buckets: Sequence[Bucket]) -> list[Bucket]:
-    """Adjacent buckets of one step together until both variants have calls; leftovers of a step are no evidence."""
+    """The buckets of one step together until they have twenty calls, of both variants; leftovers are no evidence."""
     out: list[Bucket] = []
-    waiting: list[Bucket] = []
+    waiting: dict[int, list[Bucket]] = {}
     for bucket in buckets:
-        if waiting and waiting[0].step != bucket.step:
-            waiting = []
-        waiting.append(bucket)
-        if sum(k.green.n for k in waiting) > 0 and sum(k.blue.n for k in waiting) > 0:
-            out.append(Bucket(waiting[0].start, bucket.step, added(k.blue for k in waiting), added(k.green for k in waiting)))  # fmt: skip  # noqa: E501
-            waiting = []
+        held = waiting.setdefault(bucket.step, [])
+        held.append(bucket)
+        green, blue = sum(k.green.n for k in held), sum(k.blue.n for k in held)
+        if green > 0 and blue > 0 and green + blue >= 20:
+            out.append(Bucket(held[0].start, bucket.step, added(k.blue for k in held), added(k.green for k in held)))
+            del waiting[bucket.step]
     return out
 
 

@@ -63,15 +63,17 @@ def test_what_is_carried_survives_as_json(buckets: list[Bucket]) -> None:
 def test_the_document_has_the_state_and_the_bucket_still_being_merged() -> None:
     document = as_document(fresh().after([LONELY]))
     assert set(document) == {"state", "pending"}
-    assert document["pending"] == {
-        "start": 300,
-        "step": 0,
-        "blue": {"n": 40, "s": 2.0, "q": 1.5},
-        "green": {"n": 0, "s": 0.0, "q": 0.0},
-    }
+    assert document["pending"] == [
+        {
+            "start": 300,
+            "step": 0,
+            "blue": {"n": 40, "s": 2.0, "q": 1.5},
+            "green": {"n": 0, "s": 0.0, "q": 0.0},
+        }
+    ]
     assert (document["state"]["margin"], document["state"]["binary"], document["state"]["step"]) == (0.005, True, 0)
     assert document["state"]["dispersion"]["last"] == [None] * 4, "NaN is no JSON"
-    assert as_document(fresh())["pending"] is None
+    assert as_document(fresh())["pending"] == []
 
 
 def test_without_new_buckets_what_is_carried_is_the_same_object() -> None:
@@ -83,9 +85,9 @@ def test_a_bucket_of_one_variant_waits_for_the_other() -> None:
     waiting = fresh().after([LONELY])
     (found,) = figures(waiting.state)
     assert (found.buckets, found.blue.n, found.step_blue.n) == (0, 40, 40)
-    assert waiting.pending == LONELY
+    assert waiting.pending == (LONELY,)
     both = waiting.after([PARTNER])
-    assert both.pending is None
+    assert both.pending == ()
     assert_same(figures(both.state)[0], figures(fresh().after([LONELY, PARTNER]).state)[0])
     judged, _, _ = waiting.worked([PARTNER])
     assert judged == [Bucket(300, 0, blue=Summary(50, 3.0, 2.5), green=PARTNER.green)]

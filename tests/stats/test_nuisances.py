@@ -55,16 +55,26 @@ def test_neither_a_shared_outage_nor_a_much_worse_green_is_overdispersion() -> N
     assert phi(drawn(rng, 300, blue=0.01, green=0.26, weight=0.1)) < 1.4
 
 
-def test_buckets_are_merged_until_each_variant_has_calls() -> None:
-    judged, pending = merge(None, [bucket((9, 1), (0, 0)), bucket((8, 0), (0, 0)), bucket((7, 0), (1, 1)), bucket((5, 0), (0, 0))])  # fmt: skip  # noqa: E501
-    assert [(k.blue.n, k.green.n) for k in judged] == [(24, 1)]
-    assert pending is not None
-    assert pending.blue.n == 5
+def test_buckets_are_merged_until_they_have_twenty_calls_of_both_variants() -> None:
+    calls = [
+        ((9, 1), (0, 0)),
+        ((30, 0), (0, 0)),
+        ((0, 0), (1, 1)),
+        ((5, 0), (0, 0)),
+        ((13, 0), (1, 0)),
+        ((0, 0), (1, 0)),
+    ]
+    judged, pending = merge((), [bucket(*each) for each in calls])
+    assert [(k.blue.n, k.green.n) for k in judged] == [(39, 1), (18, 2)]
+    assert pending == ()
 
 
-def test_what_is_still_filling_never_crosses_a_step() -> None:
-    judged, _ = merge(None, [bucket((9, 1), (0, 0), step=0), bucket((0, 0), (3, 0), step=1), bucket((4, 0), (0, 0), step=1)])  # fmt: skip  # noqa: E501
-    assert [(k.step, k.blue.n, k.green.n) for k in judged] == [(1, 4, 3)]
+def test_each_step_fills_its_own_bucket_while_calls_of_two_come_in_together() -> None:
+    row = [bucket((9, 1), (0, 0), step=0), bucket((6, 0), (3, 0), step=1)] * 3
+    judged, pending = merge((), row)
+    assert [(k.step, k.blue.n, k.green.n) for k in judged] == [(1, 18, 9)]
+    assert [(k.step, k.blue.n) for k in pending] == [(0, 27)]
+    assert merge(merge((), row[:3])[1], row[3:]) == (judged, pending)
 
 
 def test_ramp_and_drift_together_do_not_move_the_estimate_of_equal_models() -> None:

@@ -53,11 +53,11 @@ def test_at_the_step_where_it_stands_nothing_begins_anew() -> None:
     assert carried.at(0, 0.3).state is carried.state
 
 
-def test_what_is_still_being_merged_is_carried_to_the_next_step_and_dropped_there() -> None:
+def test_what_is_still_being_merged_goes_into_no_bucket_of_the_next_step() -> None:
     lonely = Bucket(200, 0, blue=rate(0.02, 50))
-    assert moved(begun([*FIRST, lonely])).pending == lonely
+    assert moved(begun([*FIRST, lonely])).pending == (lonely,)
     later = moved(begun([*FIRST, lonely])).after(SECOND)
-    assert (later.pending, figures(later.state)[0].step_blue.n) == (None, sum(k.blue.n for k in SECOND))
+    assert (later.pending, figures(later.state)[0].step_blue.n) == ((lonely,), sum(k.blue.n for k in SECOND))
 
 
 # Two rollouts side by side

@@ -90,7 +90,7 @@ def _more_green(bucket: Bucket, weight: float) -> float:
 
 def _more_bad(recorded: Recorded, replayed: Replayed, series: Series) -> float:
     """Counted where green would have got no calls; elsewhere its calls more times the estimated difference."""
-    (sums,) = (start_stratified().after(to_columns(merge(None, series.buckets)[0])).sums,)
+    (sums,) = (start_stratified().after(to_columns(merge((), series.buckets)[0])).sums,)
     difference = estimate(tuple(sums.tolist())) or 0.0
     blue = sum((bucket.blue for bucket in series.buckets), Summary()).mean or 0.0
     more = 0.0

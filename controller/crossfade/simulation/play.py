@@ -77,7 +77,7 @@ class _Field:
         self._plan = plan
         self._traffic = traffic
         self._states = [_start(plan, check, sums, runs) for check, sums in zip(plan.checks, before, strict=True)]
-        self._pending: list[list[Bucket | None]] = [[None] * runs for _ in plan.checks]
+        self._pending: list[list[tuple[Bucket, ...]]] = [[()] * runs for _ in plan.checks]
         first = Rollout(id=1, route="", blue="blue", green="green", plan=plan, salt="", created_at=BEGIN)
         started = replace(first, phase=Phase.PROGRESSING, started_at=BEGIN, step_started_at=BEGIN, resumed_at=BEGIN)
         self._rollouts = [started] * runs

@@ -16,16 +16,16 @@ from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Carried:
-    """`pending` is the bucket that is still being merged until each variant has calls."""
+    """`pending` are the buckets that are still being merged, one a step at most."""
 
     state: State
-    pending: Bucket | None = None
+    pending: tuple[Bucket, ...] = ()
 
     def after(self, buckets: Sequence[Bucket]) -> Carried:
         """With more sealed buckets, in time order."""
@@ -52,22 +52,17 @@ def as_document(carried: Carried) -> dict[str, Any]:
     """As plain JSON values."""
     return {
         "state": _plain(carried.state),
-        "pending": None if carried.pending is None else asdict(carried.pending),
+        "pending": [asdict(bucket) for bucket in carried.pending],
     }
 
 
 def from_document(document: Mapping[str, Any], like: Carried) -> Carried:
     """What `as_document` gave. `like` is a fresh one of the same check: it says each number's shape and kind."""
-    pending = document["pending"]
     return Carried(
         state=_restored(document["state"], like.state),
-        pending=None
-        if pending is None
-        else Bucket(
-            pending["start"],
-            pending["step"],
-            blue=Summary(**pending["blue"]),
-            green=Summary(**pending["green"]),
+        pending=tuple(
+            Bucket(each["start"], each["step"], blue=Summary(**each["blue"]), green=Summary(**each["green"]))
+            for each in document["pending"]
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Columns: judged buckets as arrays, after merging adjacent ones until each variant has calls.
+"""Columns: judged buckets as arrays, after merging adjacent ones until there is enough in each.
 
 Everywhere in `stats` time is the first axis, and further axes S are rollouts judged side by side: S = () is one
 rollout, S = (R,) are R of them, as a simulation has. Whatever stands "after" a bucket has the shape S, or S + (K,) for
@@ -7,7 +7,7 @@ K alternatives or sums. One rollout and many go through the same formulas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from crossfade.core.evidence import Bucket
 
 Floats: TypeAlias = NDArray[np.float64]
+
+LEAST_CALLS = 20
+"""In a judged bucket. Fewer, and the division by N / (N - 1) costs half of the evidence of scores and gates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,18 +100,20 @@ def _sums(bucket: Bucket) -> tuple[float, float, float, float, float, float]:
     return green.n, green.s, green.q, blue.n, blue.s, blue.q
 
 
-def merge(pending: Bucket | None, buckets: Iterable[Bucket]) -> tuple[list[Bucket], Bucket | None]:
-    """Adjacent buckets of one step added up until each variant has calls: (those judged, the one still filling).
+def merge(pending: Sequence[Bucket], buckets: Iterable[Bucket]) -> tuple[list[Bucket], tuple[Bucket, ...]]:
+    """Buckets of one step added up until they have `LEAST_CALLS`, of both variants: (those judged, those still filling,
+    one a step at most). A bucket fills one judged one at most.
 
-    Which buckets are merged depends on the counts of calls alone, never on how they went. What is still filling
-    when the step changes is dropped: one variant alone is no evidence.
+    Which buckets are merged depends on the counts of calls alone, never on how they went. Each step fills its own:
+    while some shims have not heard of a step, calls of two come in together.
     """
     judged: list[Bucket] = []
+    filling = {bucket.step: bucket for bucket in pending}
     for bucket in buckets:
-        filling = bucket if pending is None or pending.step != bucket.step else pending + bucket
-        if filling.green.n and filling.blue.n:
-            judged.append(filling)
-            pending = None
+        before = filling.pop(bucket.step, None)
+        merged = bucket if before is None else before + bucket
+        if merged.green.n and merged.blue.n and merged.green.n + merged.blue.n >= LEAST_CALLS:
+            judged.append(merged)
         else:
-            pending = filling
-    return judged, pending
+            filling[bucket.step] = merged
+    return judged, tuple(filling[step] for step in sorted(filling))

@@ -52,7 +52,7 @@ class GateBets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketArithmetic:
-    """One judged bucket: merged from adjacent ones until each variant had calls. Differences are green's minus blue's.
+    """One judged bucket: merged from adjacent ones until there were calls enough. Differences are green's minus blue's.
 
     `base`, `variance` and `phi` are as known before it. `log_es` has log E of each alternative of the roll-back process
     before cap and phi, `tempered` after both; `log_mixture` is the process after the bucket, `log_e` what of it counts
@@ -146,8 +146,8 @@ class GridPoint:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckArithmetic:
     """One check of one judgement. Of its `judged` buckets, `buckets` are the last, all if all were asked for, and
-    `largest` those that moved the roll-back evidence most, either way, the most first. `pending` is the one that still
-    lacks calls of one variant.
+    `largest` those that moved the roll-back evidence most, either way, the most first. `pending` is the one of this
+    step that has too few calls yet.
     """
 
     check: Check
@@ -213,7 +213,7 @@ def _arithmetic(
         judged=len(judged),
         buckets=tuple(rows[place] for place in tail),
         largest=tuple(rows[place] for place in largest),
-        pending=carried.pending,
+        pending=next((bucket for bucket in carried.pending if bucket.step == state.step), None),
         worse=WorseTotals(
             margins=_numbers(WORSE_MARGINS),
             weights=_numbers(WORSE_WEIGHTS),
