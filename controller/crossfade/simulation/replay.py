@@ -1,8 +1,8 @@
 """Replay: the recorded evidence of one rollout through a plan, look by look, by the judge and decide that act.
 
-Under the rollout's own plan it gives the decisions that were journalled. Under another it gives what that plan would
-have decided on the same evidence: it cannot know what green would have answered at weights that it never had
-(`simulation.exposure` says where that matters).
+Under the rollout's own plan, with its amendments, it gives the decisions that were journalled. Under another, which
+then holds from the start and is not amended, it gives what that plan would have decided on the same evidence: it cannot
+know what green would have answered at weights that it never had (`simulation.exposure` says where that matters).
 """
 
 from __future__ import annotations
@@ -48,16 +48,27 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amended:
+    """A person's amendment of the checks: the `plan` after it. `series` has every bucket that was ever sealed for each
+    check that starts anew with it.
+    """
+
+    at: datetime
+    plan: Plan
+    series: Sequence[Series]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What is on record of one rollout: `registered` as it was before its start, `series` with every bucket that was
-    ever sealed for each check, `events` in the order they happened, `begun` when each step began, `length` of a bucket
-    in seconds. From `ended` on, None while it runs, the variants were no longer called side by side: it had become
-    `phase`.
+    ever sealed for each check of the plan to replay, `events` in the order they happened, `begun` when each step began,
+    `length` of a bucket in seconds. From `ended` on, None while it runs, the variants were no longer called side by
+    side: it had become `phase`.
     """
 
     registered: Rollout
     series: Sequence[Series]
-    events: Sequence[Look | Moved]
+    events: Sequence[Look | Moved | Amended]
     begun: Mapping[int, datetime]
     length: int
     phase: Phase
@@ -81,17 +92,20 @@ class Replayed:
         return self.rollout.phase in RUNNING
 
 
-def replay(recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> Replayed:
-    """`recorded` under the plan in force at each time.
+def replay(recorded: Recorded, plan: Plan | None = None) -> Replayed:
+    """`recorded` under its own plan through all amendments, or under `plan` from its start.
 
     Looks go on after the last recorded one until the record is used up: what was sealed only after the rollout had
     ended is evidence for a replay that has not.
     """
-    field = _Field(recorded, plan_at)
+    field = _Field(recorded, plan or recorded.registered.plan)
     look = None
     for event in recorded.events:
         if isinstance(event, Moved):
             field.move(event)
+        elif isinstance(event, Amended):
+            if plan is None:
+                field.amend(event)
         else:
             look = event
             field.look(event)
@@ -105,10 +119,8 @@ def replay(recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> Replayed:
 class _Field:
     """The rollout as it stands in the replay, and its evidence so far."""
 
-    def __init__(self, recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> None:
+    def __init__(self, recorded: Recorded, plan: Plan) -> None:
         self._recorded = recorded
-        self._plan_at = plan_at
-        self._series = {one.metric: one for one in recorded.series}
         self._said: tuple[str | None, str | None] = (None, None)
         self._last: Decision | None = None
         self._refused: list[Moved] = []
@@ -116,7 +128,7 @@ class _Field:
         self._evidence: list[_Evidence] = []
         self._begun: dict[int, datetime] = {}
         self._quick: Judgement | None = None
-        self.rollout = replace(recorded.registered, plan=plan_at(recorded.registered.created_at))
+        self.rollout = replace(recorded.registered, plan=plan)
 
     def move(self, moved: Moved) -> None:
         """A person's act, if it is possible here."""
@@ -127,10 +139,23 @@ class _Field:
         else:
             self._said = (None, None)
 
+    def amend(self, amended: Amended) -> None:
+        """The checks that go on keep their evidence, the others begin with what is called from then on."""
+        if self.rollout.phase not in RUNNING:
+            return
+        kept = {(evidence.check.metric, evidence.check.since): evidence for evidence in self._evidence}
+        self.rollout = self.rollout.amended(amended.plan)
+        self._evidence = [
+            evidence.of(check)
+            if (evidence := kept.get((check.metric, check.since)))
+            else self._begin(check, amended.series)
+            for check in amended.plan.checks
+        ]
+        self._quick, self._said = None, (None, None)
+
     def look(self, look: Look) -> None:
         if self.rollout.phase not in RUNNING:
             return
-        self._follow_plan(look.at)
         fresh = [evidence.read(look.at, self._recorded.length) for evidence in self._evidence]
         if any(fresh):
             self._quick = None
@@ -181,22 +206,12 @@ class _Field:
         carried = [evidence.whole(self._label) for evidence in self._evidence]
         return judge_carried(self.rollout.plan, carried, step=self.rollout.step)
 
-    def _follow_plan(self, now: datetime) -> None:
-        """A check that is new in the plan, or another than it was, begins with what is called from now on."""
-        plan = self._plan_at(now)
-        if plan == self.rollout.plan:
-            return
-        self.rollout = replace(self.rollout, plan=plan)
-        self._quick = None
-        kept = {evidence.check: evidence for evidence in self._evidence}
-        self._evidence = [kept.get(check) or self._begin(check, now) for check in plan.checks]
-
     def _enter(self, after: Rollout) -> None:
         before, self.rollout = self.rollout, after
         if after.phase not in RUNNING or after.step_started_at is None:
             return
         if before.step_started_at is None:
-            self._evidence = [self._begin(check, None) for check in after.plan.checks]
+            self._evidence = [self._begin(check, self._recorded.series) for check in after.plan.checks]
         elif before.step == after.step:
             return
         self._begun[after.step] = after.step_started_at
@@ -204,11 +219,10 @@ class _Field:
         for evidence in self._evidence:
             evidence.enter(after.step, evidence.check.gate_margin(after.plan.gate_weight(after.step)), self._label)
 
-    def _begin(self, check: Check, since: datetime | None) -> _Evidence:
-        series = self._series.get(check.metric) or Series(check.metric)
-        buckets = [k for k in series.buckets if since is None or k.start >= since.timestamp()]
+    def _begin(self, check: Check, recorded: Sequence[Series]) -> _Evidence:
+        series = next((one for one in recorded if one.metric == check.metric), Series(check.metric))
         margin = check.gate_margin(self.rollout.plan.gate_weight(self.rollout.step))
-        return _Evidence(check, start_carried(check, margin, self.rollout.step, series.history), buckets)
+        return _Evidence(check, start_carried(check, margin, self.rollout.step, series.history), series.buckets)
 
     def _label(self, bucket: Bucket) -> int:
         return label(self._recorded, self._begun, bucket)
@@ -227,6 +241,11 @@ class _Evidence:
         self._whole, self._whole_read = start, 0
         self._block, self._block_read = Carried(state=replace(start.state, bounds=None)), 0
         self._ahead: list[Figures] = []
+
+    def of(self, check: Check) -> _Evidence:
+        """The same evidence, now on a check that differs in what it does only."""
+        self.check = check
+        return self
 
     def read(self, now: datetime, length: int) -> bool:
         """Reads the buckets that are sealed by now; whether there are more than before."""
