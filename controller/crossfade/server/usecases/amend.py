@@ -62,8 +62,8 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
     """
     reader = Reader(body)
     asked = reader.raw("checks")
-    reason = reader.text("reason", most=MOST_REASON).strip()
-    if reader.has("reason") and not reason:
+    reason = reader.text("reason", most=MOST_REASON)
+    if reason and not reason.strip():
         reader.problem("reason", "is missing; say why, for whoever reads the journal")
     version = reader.integer("version", least=1) if reader.has("version") else None
     reader.raw("version")
@@ -83,7 +83,7 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
             said = f"Nothing was amended: the checks of rollout {rollout.id} are these already."
             return Amended(rollout=rollout, amendment=found, sentence=said)
         said = f"Amended by {actor}: {amendment_sentence(found)}."
-        after = _save(connection, stored, found, judged, said, actor=actor, reason=reason, at=at)
+        after = _save(connection, stored, found, judged, said, actor=actor, reason=reason.strip(), at=at)
     return Amended(rollout=after, amendment=found, sentence=said)
 
 
