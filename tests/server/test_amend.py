@@ -242,3 +242,12 @@ def test_a_replay_of_another_plan_says_that_it_holds_from_the_start(plane: Plane
     own = replayed(plane.engine, running, {"plan": {"beta": 0.05}}, now=plane.now, retention=RETENTION)
     assert (own.own_plan, own.differs) == (True, ())
     assert [check.get("since") for check in own.plan["checks"]] == [plane.now.timestamp() - 60] * 2
+
+
+def test_two_amendments_of_the_same_moment_are_two_beginnings(plane: Plane, running: int) -> None:
+    plane.amend(running, ERRORS | {"margin": 3}, ACCURACY)
+    plane.amend(running, ERRORS | {"margin": 4}, ACCURACY)
+    first, second = (entry.numbers["after"]["checks"][0]["since"] for entry in journal(plane.engine, running)[1::-1])
+    assert first < second
+    minute(plane, running)
+    assert replayed(plane.engine, running, {}, now=plane.now, retention=RETENTION).differs == ()

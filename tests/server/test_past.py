@@ -104,7 +104,7 @@ def explained(plane: Plane, rollout_id: int, decision: int | None = None) -> Exp
         (0.05, "progressing", {}, {}),
         (0.05, "promoted", {}, {4: [ERRORS | {"margin": 6}, ACCURACY]}),
         (0.05, "promoted", {8: "pause", 14: "resume"}, {11: [ERRORS, SLOW, ACCURACY], 30: [ACCURACY, TOLD]}),
-        (0.15, "rolled_back", {}, {3: [ERRORS | {"margin": 4}], 5: [ERRORS, ACCURACY | {"maturity": 25}]}),
+        (0.15, "rolled_back", {}, {3: [ERRORS | {"margin": 4}], 5: [ERRORS, ACCURACY | {"margin": 12}]}),
         (0.05, "progressing", {}, {12: [ERRORS | {"gating": False}, ACCURACY | {"margin": 20}]}),
     ],
 )  # fmt: skip

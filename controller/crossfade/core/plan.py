@@ -47,6 +47,11 @@ class Check:
     share: float | None = None
 
     @property
+    def identity(self) -> tuple[str, float | None]:
+        """What tells its evidence from any other's within one rollout: its metric, and since when."""
+        return self.metric, self.since
+
+    @property
     def loss_margin(self) -> float:
         """The margin as a difference of mean losses, in (0, 1)."""
         return self.margin / 100

@@ -87,7 +87,7 @@ class Rollout:
             raise Conflict(
                 f"the rollout is {self.phase}; its checks can be amended only while it is progressing or paused"
             )
-        before = {(check.metric, check.since) for check in self.plan.checks}
-        kept = {check.metric for check in plan.checks if (check.metric, check.since) in before}
+        before = {check.identity for check in self.plan.checks}
+        kept = {check.metric for check in plan.checks if check.identity in before}
         accepted = tuple(metric for metric in self.accepted if metric in kept)
         return replace(self, plan=plan, accepted=accepted, version=self.version + 1)

@@ -145,9 +145,9 @@ def _events(
 
 def _amended(connection: Connection, stored: Stored, entry: Row[Any], until: datetime) -> Amended:
     """The amendment that an entry tells of, with the evidence on each check that began with it."""
-    before = {(check.metric, check.since) for check in _plan(entry, "before").checks}
+    before = {check.identity for check in _plan(entry, "before").checks}
     plan = _plan(entry, "after")
-    begun = tuple(check for check in plan.checks if (check.metric, check.since) not in before)
+    begun = tuple(check for check in plan.checks if check.identity not in before)
     return Amended(at=entry.at, plan=plan, series=evidence(connection, stored, replace(plan, checks=begun), until))
 
 

@@ -143,12 +143,10 @@ class _Field:
         """The checks that go on keep their evidence, the others begin with what is called from then on."""
         if self.rollout.phase not in RUNNING:
             return
-        kept = {(evidence.check.metric, evidence.check.since): evidence for evidence in self._evidence}
+        kept = {evidence.check.identity: evidence for evidence in self._evidence}
         self.rollout = self.rollout.amended(amended.plan)
         self._evidence = [
-            evidence.of(check)
-            if (evidence := kept.get((check.metric, check.since)))
-            else self._begin(check, amended.series)
+            evidence.of(check) if (evidence := kept.get(check.identity)) else self._begin(check, amended.series)
             for check in amended.plan.checks
         ]
         self._quick, self._said = None, (None, None)

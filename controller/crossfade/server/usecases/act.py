@@ -122,7 +122,7 @@ def _accepted(connection: Connection, stored: Stored) -> tuple[str, ...]:
     latest = evaluations.latest(connection, stored.rollout.id)
     verdicts = latest.verdicts if latest else []
     # A check that began anew after that look has not failed; looks kept by earlier versions have no `since`.
-    current = {(check.metric, check.since) for check in stored.rollout.plan.checks}
+    current = {check.identity for check in stored.rollout.plan.checks}
     return tuple(
         v["metric"]
         for v in verdicts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -110,11 +110,12 @@ def _whole(item: Any, there: Mapping[str, dict[str, Any]]) -> Any:
 
 
 def _after_all_before(stored: Stored, now: datetime) -> datetime:
-    """Now, but not before the last look or amendment: clocks of several controllers differ, and whoever waited for the
-    row was asked before the look that they waited for.
+    """Now, but not before the last look, and later than when any check began: clocks of several controllers differ,
+    and whoever waited for the row asked before the look that they waited for.
     """
-    sinces = [datetime.fromtimestamp(c.since, now.tzinfo) for c in stored.rollout.plan.checks if c.since is not None]
-    return max([now, *sinces, *([stored.evaluated_at] if stored.evaluated_at else [])])
+    begun = [datetime.fromtimestamp(c.since, UTC) for c in stored.rollout.plan.checks if c.since is not None]
+    looked = [stored.evaluated_at] if stored.evaluated_at else []
+    return max([now, *looked, *(since + timedelta(microseconds=1) for since in begun)])
 
 
 def _judged(connection: Connection, stored: Stored, at: datetime) -> Judgement:
