@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from plane import PLAN, START, Plane
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict, Invalid, NotFound
+from crossfade.server.database import begin
 from crossfade.server.gather import evidence
 from crossfade.server.store import carried, rollouts
+from crossfade.server.tick import evaluate
 from crossfade.server.usecases.ingest import RETENTION
 from crossfade.server.views.journal import Entry, journal
 from crossfade.server.views.replay import replayed
@@ -251,3 +254,28 @@ def test_two_amendments_of_the_same_moment_are_two_beginnings(plane: Plane, runn
     assert first < second
     minute(plane, running)
     assert replayed(plane.engine, running, {}, now=plane.now, retention=RETENTION).differs == ()
+
+
+def test_an_amendment_waits_for_the_tick_that_rolls_back_and_then_has_nothing_to_amend(plane: Plane) -> None:
+    number = plane.register().id
+    minute(plane, number, ticks=5, green=10)
+    plane.later(60)
+    refusals: list[str] = []
+
+    def amend() -> None:
+        with pytest.raises(Conflict) as refusal:
+            plane.amend(number, ACCURACY)
+        refusals.append(str(refusal.value))
+
+    waiting = threading.Thread(target=amend)
+    with begin(plane.engine) as connection:
+        assert rollouts.claim_due(connection, plane.now) == number
+        waiting.start()
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while waiting.is_alive() and not plane.one(blocked):
+            time.sleep(0.01)
+        evaluate(connection, number, plane.now)
+    waiting.join()
+    assert "the rollout is rolled_back; its checks can be amended only while" in refusals[0]
