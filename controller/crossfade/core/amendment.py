@@ -100,7 +100,7 @@ def amendment(plan: Plan, wanted: Sequence[Check], log_e: Sequence[float], since
     changes, given = [], 0.0
     for check, share, evidence in zip(plan.checks, plan.shares, log_e, strict=True):
         change = _changed(check, by_metric.get(check.metric), share, evidence, stays, since)
-        given += share * min(1.0, change.e) if change.after else 0.0
+        given += share * change.e if change.after else 0.0
         changes.append(change)
     changes += [_added(check, given / (left + len(added)), since) for check in added]
     if all(change.fate is Fate.KEPT and _is_same(change) for change in changes):
