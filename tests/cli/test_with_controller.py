@@ -66,6 +66,44 @@ def test_plan_with_many_faults_prints_each_with_its_path_and_saves_nothing(cli: 
     assert json.loads(cli("list", "--route", route, "--json").out)["rollouts"] == []
 
 
+def test_amend_changes_the_checks_and_says_what_became_of_each(cli: Any, route: str) -> None:
+    made = register(cli, route)
+    why = ("--reason", "no scores come")
+    done = cli("amend", route, "--margin", "error_rate=2", "--remove", "score.accuracy", "--check", "refusal=1", *why)
+    assert done.code == 0, done.err
+    assert "error rate starts anew with a margin of 2 points instead of 0.5 points, on 25 % of alpha" in done.out
+    assert "accuracy is removed, its 50 % of alpha with it" in done.out
+    assert "refusals is added with a margin of 1 point, on 25 % of alpha" in done.out
+    again = cli("amend", route, "--margin", "error_rate=2", *why)
+    assert (again.code, "Nothing was amended" in again.out) == (0, True)
+    limited = cli("amend", route, "--check", "latency=2", "--limit", "latency=1.8", *why, "--json")
+    assert json.loads(limited.out)["plan"]["checks"][2]["limit"] == 1.8
+    entry = json.loads(cli("journal", route, "--json").out)["journal"][0]
+    assert (entry["act"], entry["reason"]) == ("amend", "no scores come")
+    assert cli("replay", route, "--json").code == 0
+    old = cli("amend", route, "--margin", "error_rate=3", "--version", str(made["version"]), *why)
+    assert (old.code, "look again" in old.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--margin", "tone=1"), 2, "the rollout has no such check; it has error_rate, score.accuracy"),
+        (("--remove", "tone"), 2, "the rollout has no such check"),
+        (("--check", "error_rate=1"), 2, "is checked already; --margin changes its margin"),
+        (("--margin", "2"), 2, "METRIC=MARGIN"),
+        (("--margin", "error_rate=0"), 1, "checks[0].margin"),
+        (("--remove", "error_rate", "--remove", "score.accuracy"), 1, "checks: has 0 entries"),
+    ],
+)
+def test_what_cannot_be_amended_names_the_check(
+    cli: Any, route: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    register(cli, route)
+    ran = cli("amend", route, *arguments, "--reason", "x")
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+
+
 def test_plan_is_forecast_on_a_route_with_rates_given_by_hand(cli: Any, route: str) -> None:
     ran = cli("plan", route, "--check", "error_rate=2", "--traffic", "40", "--base", "error_rate=0.02")
     assert ran.code == 0, ran.err

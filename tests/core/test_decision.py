@@ -307,7 +307,7 @@ def test_a_rollback_says_everything_in_one_sentence() -> None:
     )
 
 
-MATURE = "and not mature yet: {} is judged 60 s after the end of a bucket."
+MATURE = "and not mature yet to compare by {}: that is judged 60 s after the end of a bucket."
 
 
 @pytest.mark.parametrize(

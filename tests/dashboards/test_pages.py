@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,52 @@ def test_a_page_that_is_out_of_date_is_refused_and_says_what_is_there(site: Any,
     expect(page.locator("main")).to_contain_text("paused")
     page.get_by_role("link", name="See what is there now").click()
     expect(page.locator("#head")).to_contain_text("Paused")
+
+
+def test_checks_are_amended_where_acts_are_and_say_since_when(site: Any, window: Any) -> None:
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    page.get_by_role("link", name="Amend checks").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Margin of error rate").fill("3")
+    dialog.get_by_label("Metric").fill("refusal")
+    dialog.get_by_label("Margin, points", exact=True).fill("none")
+    dialog.get_by_label("Reason").fill("a tighter look")
+    dialog.get_by_role("button", name="Amend").click()
+    expect(page.locator("#new-margin-wrong")).to_contain_text("must be a number")
+    expect(page.get_by_label("Margin of error rate")).to_have_value("3")
+    page.get_by_label("Margin, points", exact=True).fill("1")
+    page.get_by_role("button", name="Amend").click()
+    said = "error rate starts anew with a margin of 3 points instead of 2 points"
+    expect(page.locator(".banner.good")).to_contain_text(said)
+    expect(page.locator("#journal tr").nth(1)).to_contain_text(said)
+    expect(page.locator("#journal tr").nth(1)).to_contain_text("a tighter look")
+    site.plane.now = datetime.now(UTC) + timedelta(seconds=10)
+    site.plane.tick()
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.locator(".tile").nth(0)).to_contain_text(re.compile(r"Since \d\d:\d\d UTC"))
+    expect(page.locator(".tile").nth(1)).not_to_contain_text("Since")
+
+
+def test_amending_without_javascript_and_from_an_old_page(site: Any, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{site.live}/amend?version=1")
+    page.get_by_label("remove accuracy").check()
+    page.get_by_label("Reason").fill("too late")
+    page.get_by_role("button", name="Amend").click()
+    expect(page.locator("main")).to_contain_text("Nothing was amended: rollout 1 is at version")
+    page.goto(f"{site.address}/rollouts/{site.live}/amend")
+    page.get_by_label("remove accuracy").check()
+    page.get_by_label("remove error rate").check()
+    page.get_by_label("Reason").fill("all of them")
+    page.get_by_role("button", name="Amend").click()
+    expect(page.locator("p.wrong")).to_contain_text("checks: has 0 entries")
+    page.get_by_label("remove error rate").uncheck()
+    page.get_by_role("button", name="Amend").click()
+    expect(page.locator("#journal")).to_contain_text("accuracy is removed, its 50 % of alpha with it")
+    context.close()
 
 
 def test_abort_ends_the_rollout_and_it_stays_to_be_read(site: Any, window: Any) -> None:
@@ -234,7 +281,15 @@ def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, widt
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     page.goto(site.link("operator"))
-    for path in ("/", f"/rollouts/{site.live}", f"/rollouts/{site.live}/act/abort", "/register", "/nothing", "/login"):
+    for path in (
+        "/",
+        f"/rollouts/{site.live}",
+        f"/rollouts/{site.live}/act/abort",
+        f"/rollouts/{site.live}/amend",
+        "/register",
+        "/nothing",
+        "/login",
+    ):
         page.goto(site.address + path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path

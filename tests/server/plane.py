@@ -16,7 +16,7 @@ from crossfade.core.split import Variant
 from crossfade.server.keys import call_id_key
 from crossfade.server.lookup import Found, Lookup
 from crossfade.server.tick import tick
-from crossfade.server.usecases import act, apply, ingest, register
+from crossfade.server.usecases import act, amend, apply, ingest, register
 
 SECRET = "s" * 40
 START = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -71,6 +71,10 @@ class Plane:
     def act(self, rollout_id: int, verb: str, **more: Any) -> Rollout:
         more = {"reason": "because", "actor": "ann", "now": self.now, **more}
         return act.act(self.engine, rollout_id, verb, **more)
+
+    def amend(self, rollout_id: int, *checks: dict[str, Any], reason: str = "because", **more: Any) -> amend.Amended:
+        body = {"checks": list(checks), "reason": reason, **more}
+        return amend.amend_checks(self.engine, rollout_id, body, actor="ann", now=self.now)
 
     def tick(self) -> int:
         return tick(self.engine, now=self.now)

@@ -115,6 +115,7 @@ def test_an_unknown_or_revoked_token_is_refused(api: Api) -> None:
     [
         ("viewer", "POST", "/v1/apply"),
         ("viewer", "POST", "/v1/rollouts/1/abort"),
+        ("viewer", "POST", "/v1/rollouts/1/checks"),
         ("operator", "GET", "/v1/tokens"),
         ("operator", "POST", "/v1/observations"),
         ("operator", "GET", "/v1/snapshot"),
@@ -350,6 +351,38 @@ def test_every_answer_carries_the_security_headers(api: Api) -> None:
         with api.client.get(path) as answer:
             assert "unsafe" not in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_checks_are_amended_as_a_whole_list_and_the_same_again_changes_nothing(api: Api) -> None:
+    api.declare()
+    made = api.register().json
+    address = f"/v1/rollouts/{made['id']}/checks"
+    body = {
+        "checks": [{"metric": "error_rate", "margin": 3}, {"metric": "refusal", "margin": 1}],
+        "reason": "no scores come",
+        "version": made["version"],
+    }
+    answer = api.ask("POST", address, body)
+    assert answer.status_code == 200, answer.text
+    done = answer.json["amendment"]
+    assert done["amended"]
+    assert [(each["metric"], each["fate"]) for each in done["checks"]] == [
+        ("error_rate", "restarted"),
+        ("score.accuracy", "removed"),
+        ("refusal", "added"),
+    ]
+    assert answer.json["version"] == made["version"] + 1
+    checks = answer.json["plan"]["checks"]
+    assert [(check["metric"], check["margin"], check["share"]) for check in checks] == [
+        ("error_rate", 3, 0.25),
+        ("refusal", 1, 0.25),
+    ]
+    again = api.ask("POST", address, {"checks": checks, "reason": "once more"}).json
+    assert (again["amendment"]["amended"], again["version"]) == (False, answer.json["version"])
+    assert "Nothing was amended" in again["amendment"]["sentence"]
+    assert "you saw version" in refused(api.ask("POST", address, body), 409)["detail"]
+    wrong = {"checks": [{"metric": "error_rate", "margin": -1, "loud": True}], "reason": ""}
+    assert paths(refused(api.ask("POST", address, wrong), 422)) == ["reason", "checks[0].margin", "checks[0].loud"]
 
 
 def test_every_endpoint_is_in_the_documentation(api: Api) -> None:

@@ -28,6 +28,10 @@ WIDE: dict[str, Any] = PLAN | {
     ]
 }
 
+ERRORS, ACCURACY = {"metric": "error_rate"}, {"metric": "score.accuracy"}
+SLOW = {"metric": "latency", "margin": 40, "limit": 2, "maturity": 20}
+TOLD = {"metric": "latency", "on_breach": "tell"}
+
 
 def lived(
     plane: Plane,
@@ -38,6 +42,7 @@ def lived(
     looks: int = 80,
     seed: int = 5,
     acts: dict[int, str] | None = None,
+    amends: dict[int, list[dict[str, Any]]] | None = None,
 ) -> int:
     """A rollout with history, lived through look by look until it has ended; some of the traffic arrives late."""
     rng = np.random.default_rng(seed)
@@ -48,6 +53,8 @@ def lived(
         plane.later(10)
         if acts and number in acts:
             plane.act(rollout.id, acts[number])
+        if amends and number in amends:
+            plane.amend(rollout.id, *amends[number])
         rollout = stored(plane, rollout.id)
         if not rollout.is_live:
             break
@@ -60,7 +67,8 @@ def _traffic(plane: Plane, rollout: Rollout, rng: np.random.Generator, blue: flo
     place: dict[str, Any] = {"rollout": rollout.id, "step": rollout.step}
     n_g = int(rng.binomial(100, rollout.weight / 100))
     for variant, calls, rate in (("blue", 100 - n_g, blue), ("green", n_g, green)):
-        plane.observe(plane.row(variant, calls, int(rng.binomial(calls, rate)), ago=10, **place))
+        slow = {"latency": {340: calls - calls // 8, 420: calls // 8}}
+        plane.observe(plane.row(variant, calls, int(rng.binomial(calls, rate)), ago=10, **place, **slow))
         if rng.random() < 0.2:
             plane.observe(plane.row(variant, 3, 3, ago=50, **place))  # long sealed: kept, never judged
         scored = [(plane.call_id(rollout.id, variant, ago=10, step=rollout.step), float(rng.random() >= rate)) for _ in range(calls // 4)]  # fmt: skip  # noqa: E501
@@ -87,20 +95,25 @@ def explained(plane: Plane, rollout_id: int, decision: int | None = None) -> Exp
 
 
 @pytest.mark.parametrize(
-    ("green", "phase", "acts"),
+    ("green", "phase", "acts", "amends"),
     [
-        (0.05, "promoted", {}),
-        (0.3, "rolled_back", {}),
-        (0.05, "promoted", {5: "pause", 9: "resume", 12: "advance"}),
-        (0.05, "aborted", {9: "pause", 20: "abort"}),
-        (0.05, "progressing", {}),
+        (0.05, "promoted", {}, {}),
+        (0.3, "rolled_back", {}, {}),
+        (0.05, "promoted", {5: "pause", 9: "resume", 12: "advance"}, {}),
+        (0.05, "aborted", {9: "pause", 20: "abort"}, {}),
+        (0.05, "progressing", {}, {}),
+        (0.05, "promoted", {}, {4: [ERRORS | {"margin": 6}, ACCURACY]}),
+        (0.05, "promoted", {8: "pause", 14: "resume"}, {11: [ERRORS, SLOW, ACCURACY], 30: [ACCURACY, TOLD]}),
+        (0.15, "rolled_back", {}, {3: [ERRORS | {"margin": 4}], 5: [ERRORS, ACCURACY | {"margin": 12}]}),
+        (0.05, "progressing", {}, {12: [ERRORS | {"gating": False}, ACCURACY | {"margin": 20}]}),
     ],
-)
+)  # fmt: skip
 def test_a_replay_is_the_journal_and_every_decision_is_explained(
-    plane: Plane, green: float, phase: str, acts: dict[int, str]
+    plane: Plane, green: float, phase: str, acts: dict[int, str], amends: dict[int, list[dict[str, Any]]]
 ) -> None:
-    number = lived(plane, green=green, acts=acts, looks=15 if phase == "progressing" else 400)
+    number = lived(plane, green=green, acts=acts, amends=amends, looks=15 if phase == "progressing" else 400)
     assert stored(plane, number).phase == phase
+    assert sum(entry.act == "amend" for entry in journal(plane.engine, number)) == len(amends)
     plane.later(3600)
     found = again(plane, number)
     entries = decisions(plane, number)

@@ -20,7 +20,7 @@ from crossfade.core.sentence import sentence
 from crossfade.errors import Conflict
 from crossfade.simulation.exposure import exposure
 from crossfade.simulation.findings import notes, outcome
-from crossfade.simulation.replay import Look, Moved, Recorded, Replayed, replay
+from crossfade.simulation.replay import Amended, Look, Moved, Recorded, Replayed, replay
 from crossfade.simulation.traffic import Graded, Independent
 from crossfade.stats.judge import judge
 
@@ -124,7 +124,7 @@ def _heard(begun: dict[int, datetime], at: float) -> int:
 
 
 def under(lived: Lived, plan: Plan | None = None) -> Replayed:
-    return replay(lived.recorded, lambda _: plan or lived.plan)
+    return replay(lived.recorded, plan)
 
 
 def same(a: Decision, b: Decision) -> bool:
@@ -183,7 +183,10 @@ def test_a_wider_margin_promotes_a_good_green_sooner_and_says_so() -> None:
     assert "earlier: it was promoted at" in text
     exposed = exposure(lived.recorded, replayed)
     assert exposed.unknown_from == ended
-    assert any("green would have served every call" in note for note in notes(lived.recorded, replayed, exposed))
+    assert any(
+        "green would have served every call" in note
+        for note in notes(lived.recorded, replayed, exposed, own_plan=False)
+    )
 
 
 def test_after_the_recorded_roll_back_there_is_nothing_to_know() -> None:
@@ -196,7 +199,7 @@ def test_after_the_recorded_roll_back_there_is_nothing_to_know() -> None:
     assert replayed.last.at > lived.recorded.ended  # what was sealed after the end is evidence too
     assert replayed.last.reason is Reason.TOO_FEW
     assert outcome(lived.recorded, replayed).startswith("It would still be at 10 % when the record ends at 2026-11-23")
-    said = notes(lived.recorded, replayed, exposure(lived.recorded, replayed))
+    said = notes(lived.recorded, replayed, exposure(lived.recorded, replayed), own_plan=False)
     assert any("after that no calls of both variants exist" in note for note in said)
 
 
@@ -215,7 +218,7 @@ def test_an_earlier_roll_back_spares_the_green_calls_that_came_after_it() -> Non
     excess = sum(k.green.s - k.green.n * (k.blue.mean or 0) for k in after)
     assert exposed.more_bad["error_rate"] == pytest.approx(-excess)
     assert not exposed.estimated
-    assert any("fewer green calls than" in note for note in notes(lived.recorded, replayed, exposed))
+    assert any("fewer green calls than" in note for note in notes(lived.recorded, replayed, exposed, own_plan=False))
 
 
 def test_other_weights_are_told_with_what_was_used_instead() -> None:
@@ -226,7 +229,7 @@ def test_other_weights_are_told_with_what_was_used_instead() -> None:
     assert (first.step, first.weight, first.recorded_weights[0]) == (0, 25, 10)
     assert exposed.estimated
     assert exposed.more_green_calls > 0
-    said = notes(lived.recorded, replayed, exposed)
+    said = notes(lived.recorded, replayed, exposed, own_plan=False)
     assert any(note.startswith("What green would have answered at 25 % (step 1) is not known") for note in said)
 
 
@@ -251,15 +254,45 @@ def test_a_persons_act_without_a_place_is_left_out_and_told() -> None:
     quick = replace(quick, steps=(Step(weight=10, bake=0),), least_buckets=2, least_green_calls=1)
     replayed = under(lived, quick)
     assert [moved.verb for moved in replayed.refused] == [Verb.PAUSE, Verb.RESUME]
-    assert "A person's pause at" in notes(lived.recorded, replayed, exposure(lived.recorded, replayed))[-2]
+    assert (
+        "A person's pause at" in notes(lived.recorded, replayed, exposure(lived.recorded, replayed), own_plan=False)[-2]
+    )
 
 
-def test_a_check_that_a_plan_changes_on_the_way_begins_anew() -> None:
+def test_an_amended_check_begins_anew_and_the_others_go_on() -> None:
     lived = live(looks=40, green=0.02)
-    changed_at = BEGIN + timedelta(seconds=200)
-    amended = replace(PLAN, checks=(replace(ERRORS, margin=1.0), ACCURACY))
-    replayed = replay(lived.recorded, lambda now: amended if now >= changed_at else PLAN)
+    at = BEGIN + timedelta(seconds=200)
+    since = at.timestamp()
+    errors = replace(ERRORS, margin=1.0, since=since, share=0.4)
+    later = replace(PLAN, checks=(errors, replace(ACCURACY, on_breach=Breach.TELL, share=0.5)))
+    (series,) = [one for one in lived.recorded.series if one.metric == ERRORS.metric]
+    begun = replace(series, buckets=tuple(bucket for bucket in series.buckets if bucket.start >= since))
+    looks = lived.recorded.events
+    events = [
+        *(event for event in looks if event.at <= at),
+        Amended(at=at, plan=later, series=[begun]),
+        *(event for event in looks if event.at > at),
+    ]
+    recorded = replace(lived.recorded, events=events)
+    replayed = replay(recorded)
     assert replayed.last is not None
-    errors, accuracy = replayed.last.judgement.verdicts
-    assert errors.check.margin == 1.0
-    assert 0 < errors.buckets < accuracy.buckets
+    found, kept = replayed.last.judgement.verdicts
+    assert (found.check, kept.check) == later.checks
+    now = replayed.last.at.timestamp()
+    whole = next(one for one in lived.recorded.series if one.metric == ACCURACY.metric)
+    sealed = [
+        replace(one, buckets=tuple(k for k in one.buckets if k.start + LENGTH + check.maturity + 2 <= now))
+        for one, check in ((begun, errors), (whole, ACCURACY))
+    ]
+    anew = judge(later, sealed, step=replayed.last.rollout.step)
+    for ours, theirs in zip((found, kept), anew.verdicts, strict=True):
+        assert (ours.buckets, ours.step_buckets) == (theirs.buckets, theirs.step_buckets)
+        assert ours.log_e_worse == pytest.approx(theirs.log_e_worse, abs=1e-9)
+        assert ours.log_e_gate == pytest.approx(theirs.log_e_gate, abs=1e-9)
+    assert 0 < found.buckets < kept.buckets
+
+    other = replay(recorded, PLAN)  # the typed plan holds from the start
+    assert other.decisions == under(lived, PLAN).decisions
+    said = notes(recorded, other, exposure(recorded, other), own_plan=False)
+    assert "The rollout's checks were amended at 2026-11-23 12:03:23." in said[0]
+    assert not any("amended" in note for note in notes(recorded, replayed, exposure(recorded, replayed), own_plan=True))

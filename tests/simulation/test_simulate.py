@@ -56,6 +56,12 @@ def test_calls_are_none_where_nothing_was_decided() -> None:
     assert (result.undecided.share, result.median_calls, result.p90_calls) == (1.0, None, None)
 
 
+def test_bound_asks_more_of_a_check_with_less_of_alpha() -> None:
+    worse = [Losses(blue=0.01, green=0.05)]
+    whole, half = (bound_calls(plan(10, checks=(replace(ERRORS, share=share),)), worse) for share in (None, 0.5))
+    assert half == pytest.approx(whole * log(2 / 0.05) / log(1 / 0.05))
+
+
 def test_harm_is_what_greens_calls_cost() -> None:
     result = simulate(case(0.06, 10, runs=10))
     assert 0.5 * result.green_calls * 0.05 < result.harm < 2 * result.green_calls * 0.05

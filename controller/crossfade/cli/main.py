@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from crossfade import __version__
-from crossfade.cli import declared, forecast, past, processes, rollouts, simulate, token
+from crossfade.cli import amend, declared, forecast, past, processes, rollouts, simulate, token
 from crossfade.cli.client import Refused
 from crossfade.cli.codes import Code
 from crossfade.errors import CrossfadeError, Invalid, SetupError, Unavailable
@@ -24,7 +24,7 @@ def crossfade() -> None:
     """
 
 
-for part in (declared, forecast, rollouts, past, simulate, token, processes):
+for part in (declared, forecast, rollouts, amend, past, simulate, token, processes):
     for command in part.COMMANDS:
         crossfade.add_command(command)
 

@@ -61,6 +61,11 @@ def registered(made: dict[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
+def amended(rollout: dict[str, Any]) -> RenderableType:
+    """A rollout whose checks were changed: what became of each."""
+    return Group(Text(rollout["amendment"]["sentence"]), line(rollout))
+
+
 def rollouts_table(rollouts: list[dict[str, Any]]) -> RenderableType:
     if not rollouts:
         return Text("No rollout is there; `crossfade register` makes one.")

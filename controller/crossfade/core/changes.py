@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from crossfade.core.plan import Plan, plan_to_dict, read_plan
@@ -18,11 +19,12 @@ def changed_plan(plan: Plan, changes: object) -> Plan:
 
     A check is found by its metric, and what it leaves out stays; one of another metric is added. `steps` are the
     steps from now on, as many as are given; what one leaves out is as in the step at its place, or as in the last.
+    What an amendment wrote falls away: the plan is one that holds from the start, and shares alpha equally.
     Raises `Invalid` with every problem, its path as in `changes` (`plan.checks[0].margin`).
     """
     if not isinstance(changes, Mapping):
         raise Invalid([Problem("plan", "must be an object with the fields that change")])
-    whole = plan_to_dict(plan)
+    whole = plan_to_dict(unamended(plan))
     places: list[int | None] = list(range(len(whole["checks"])))
     merged = whole | dict(changes)
     if "steps" in changes:
@@ -34,6 +36,11 @@ def changed_plan(plan: Plan, changes: object) -> Plan:
     if reader.problems:
         raise Invalid([_as_given(problem, places) for problem in reader.problems])
     return found
+
+
+def unamended(plan: Plan) -> Plan:
+    """The plan as if it had been registered so."""
+    return replace(plan, checks=tuple(replace(check, since=None, share=None) for check in plan.checks))
 
 
 def _steps(old: list[dict[str, Any]], new: Any) -> Any:

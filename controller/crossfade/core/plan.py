@@ -32,6 +32,9 @@ class Check:
     `limit` is what latency, first token and cost are held against, in seconds or US dollars; None until it is fixed.
     `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is kept and
     shown, never judged. A check that does not gate can still fail.
+    `since` and `share` are written by an amendment alone (`core.amendment`): the check's evidence begins with the
+    calls from `since` on (seconds since 1970; None: with the rollout), and it has `share` of alpha (None: as much as
+    every other check).
     """
 
     metric: str
@@ -40,6 +43,13 @@ class Check:
     gating: bool = True
     maturity: float = 60.0
     limit: float | None = None
+    since: float | None = None
+    share: float | None = None
+
+    @property
+    def identity(self) -> tuple[str, float | None]:
+        """What tells its evidence from any other's within one rollout: its metric, and since when."""
+        return self.metric, self.since
 
     @property
     def loss_margin(self) -> float:
@@ -100,6 +110,11 @@ class Plan:
     most_throttled: float = 0.05
     """Share of green's calls that may meet throttling before the ramp waits."""
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Each check's share of alpha; all together at most 1."""
+        return tuple(1 / len(self.checks) if check.share is None else check.share for check in self.checks)
+
     def gate_weight(self, step: int) -> float:
         """The weight the gate at the end of `step` leads to, in percent; 100 is promotion."""
         return self.steps[step + 1].weight if step + 1 < len(self.steps) else 100.0
@@ -111,8 +126,11 @@ class Plan:
 DEFAULT_WEIGHTS = (1.0, 5.0, 25.0, 50.0)
 
 
-def read_plan(reader: Reader) -> Plan:
-    """Reads a plan; problems go to the reader. Steps may be left out: 1, 5, 25, 50 % at ten minutes each."""
+def read_plan(reader: Reader, *, kept: bool = False) -> Plan:
+    """Reads a plan; problems go to the reader. Steps may be left out: 1, 5, 25, 50 % at ten minutes each.
+
+    `kept` is one that was written by `plan_to_dict`: it may have been amended.
+    """
     if reader.has("steps"):
         steps = tuple(_read_step(item) for item in reader.sections("steps", least=1, most=50))
     else:
@@ -125,16 +143,9 @@ def read_plan(reader: Reader) -> Plan:
                 f"is {steps[position].weight:g}; weights must rise, and the step before has"
                 f" {steps[position - 1].weight:g}",
             )
-    checks = tuple(_read_check(item) for item in reader.sections("checks", least=1, most=20))
-    metrics = [check.metric for check in checks]
-    for position, metric in enumerate(metrics):
-        if metric in metrics[:position]:
-            reader.problem(f"checks[{position}].metric", f"{metric!r} is checked twice; keep one")
-    if checks and not any(check.gating for check in checks):
-        reader.problem("checks", "none of them gates; at least one check must have gating = true")
     plan = Plan(
         steps=steps,
-        checks=checks,
+        checks=read_checks(reader, kept=kept),
         alpha=reader.number("alpha", 0.05, above=0, most=0.5),
         beta=reader.number("beta", 0.05, above=0, most=0.5),
         least_buckets=reader.integer("least_buckets", 6, least=2, most=10_000),
@@ -148,6 +159,18 @@ def read_plan(reader: Reader) -> Plan:
     return plan
 
 
+def read_checks(reader: Reader, *, kept: bool = False) -> tuple[Check, ...]:
+    """Reads the list under `checks`."""
+    checks = tuple(_read_check(item, kept) for item in reader.sections("checks", least=1, most=20))
+    metrics = [check.metric for check in checks]
+    for position, metric in enumerate(metrics):
+        if metric in metrics[:position]:
+            reader.problem(f"checks[{position}].metric", f"{metric!r} is checked twice; keep one")
+    if checks and not any(check.gating for check in checks):
+        reader.problem("checks", "none of them gates; at least one check must have gating = true")
+    return checks
+
+
 def _read_step(reader: Reader) -> Step:
     step = Step(
         weight=reader.number("weight", above=0, below=100, unit="percent"),
@@ -158,7 +181,7 @@ def _read_step(reader: Reader) -> Step:
     return step
 
 
-def _read_check(reader: Reader) -> Check:
+def _read_check(reader: Reader, kept: bool) -> Check:
     name = reader.text("metric", pattern=PATTERN, like=ALLOWED)
     usual = 60.0 if name.startswith(SCORE_PREFIX) else CALLS_MATURE
     check = Check(
@@ -168,6 +191,8 @@ def _read_check(reader: Reader) -> Check:
         gating=reader.flag("gating", True),
         maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),
         limit=_read_limit(reader, name),
+        since=reader.number("since") if kept and reader.has("since") else None,
+        share=reader.number("share", above=0, most=1) if kept and reader.has("share") else None,
     )
     reader.close()
     return check
@@ -188,17 +213,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """The plan as `read_plan` takes it back."""
     return {
         "steps": [{"weight": s.weight, "bake": s.bake, "approve": s.approve} for s in plan.steps],
-        "checks": [
-            {
-                "metric": c.metric,
-                "margin": c.margin,
-                "on_breach": str(c.on_breach),
-                "gating": c.gating,
-                "maturity": c.maturity,
-                "limit": c.limit,
-            }
-            for c in plan.checks
-        ],
+        "checks": [check_to_dict(check) for check in plan.checks],
         "alpha": plan.alpha,
         "beta": plan.beta,
         "least_buckets": plan.least_buckets,
@@ -207,3 +222,16 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "evaluate_every": plan.evaluate_every,
         "most_throttled": plan.most_throttled,
     }
+
+
+def check_to_dict(check: Check) -> dict[str, Any]:
+    """One check of it. What only an amendment writes is there only where one did."""
+    amended = {name: value for name, value in (("since", check.since), ("share", check.share)) if value is not None}
+    return {
+        "metric": check.metric,
+        "margin": check.margin,
+        "on_breach": str(check.on_breach),
+        "gating": check.gating,
+        "maturity": check.maturity,
+        "limit": check.limit,
+    } | amended

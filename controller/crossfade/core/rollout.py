@@ -78,3 +78,17 @@ class Rollout:
                 return replace(after, ended_at=now)
             case _:
                 return after
+
+    def amended(self, plan: Plan) -> Rollout:
+        """The rollout under a plan with other checks; raises `Conflict` unless it is running or paused.
+
+        A breach that a person accepted stays accepted for as long as its check's evidence goes on.
+        """
+        if self.phase not in (Phase.PROGRESSING, Phase.PAUSED):
+            raise Conflict(
+                f"the rollout is {self.phase}; its checks can be amended only while it is progressing or paused"
+            )
+        before = {check.identity for check in self.plan.checks}
+        kept = {check.metric for check in plan.checks if check.identity in before}
+        accepted = tuple(metric for metric in self.accepted if metric in kept)
+        return replace(self, plan=plan, accepted=accepted, version=self.version + 1)

@@ -40,7 +40,7 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
             of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"
             verb = "are" if waiting > 1 else "is"
             return (
-                f"{waiting:,} green {of} {verb} in and not mature yet: {check.said} is judged"
+                f"{waiting:,} green {of} {verb} in and not mature yet to compare by {check.said}: that is judged"
                 f" {duration(check.maturity)} after the end of a bucket"
             )
         case Ruling.NO_DATA if check.is_score and not verdict.green.n:

@@ -1,8 +1,8 @@
 """Carry: a rollout's evidence, brought up to date: what the last tick left, and the buckets sealed since.
 
 So a tick costs what is new and not what is old. What it gives is what `gather.evidence` and `judge` give from all that
-is stored: whenever what was kept does not fit (another format, margin, limit, maturity or bucket length) it is
-computed anew.
+is stored: whenever what was kept does not fit (another format, margin, limit, maturity, beginning or bucket length) it
+is computed anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from crossfade.core.evidence import EMPTY
 from crossfade.core.plan import Check
 from crossfade.core.sealing import last_sealed
-from crossfade.server.gather import buckets_between, first_bucket
+from crossfade.server.gather import began, buckets_between, first_bucket
 from crossfade.server.store import carried as store
 from crossfade.server.store import snapshots
 from crossfade.server.store.losses import history, past
@@ -32,7 +32,7 @@ def carry(connection: Connection, stored: Stored, now: datetime) -> list[Carried
         row = kept.get(check.metric)
         old = row if row is not None and row.fingerprint == fingerprint else None
         if old is None:
-            before, after = _begun(connection, stored, check), first_bucket(stored, length) - length
+            before, after = _begun(connection, stored, check), first_bucket(stored, check, length) - length
         else:
             before, after = from_document(old.document, _fresh(stored, check)), old.sealed
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
@@ -53,11 +53,12 @@ def carry(connection: Connection, stored: Stored, now: datetime) -> list[Carried
 
 def _fingerprint(check: Check, length: int) -> str:
     """What must not have changed for the evidence to be carried on."""
-    return f"{FORMAT} margin={check.margin!r} limit={check.limit!r} maturity={check.maturity!r} bucket={length}"
+    held = f"margin={check.margin!r} limit={check.limit!r} maturity={check.maturity!r} since={check.since!r}"
+    return f"{FORMAT} {held} bucket={length}"
 
 
 def _begun(connection: Connection, stored: Stored, check: Check) -> Carried:
-    before = history(connection, check, past(connection, stored.route_id, stored.rollout.began))
+    before = history(connection, check, past(connection, stored.route_id, began(stored, check)))
     return start_carried(check, _gate_margin(stored, check), stored.rollout.step, before)
 
 

@@ -19,15 +19,16 @@ def verdict_figures(verdict: Verdict, waiting: int = 0) -> dict[str, Any]:
     """One tile: losses as fractions (green minus blue, positive is worse), margins of the check in points. `waiting` as
     in `core.sentence.verdict_sentence`.
 
-    Keys: metric, is_score, limit (seconds, US dollars or None), margin (points), maturity, on_breach, gating, ruling,
-    sentence, blue, green, step_blue, step_green (each {n, s, q, mean}; mean is a loss), estimate, lower, upper,
-    gate_margin (a fraction), gate_passed, log_e_worse, log_e_worse_needed, log_e_gate, log_e_gate_needed,
-    calls_needed, overdispersion, buckets, step_buckets.
+    Keys: metric, is_score, limit (seconds, US dollars or None), since (seconds since 1970, None: with the rollout),
+    margin (points), maturity, on_breach, gating, ruling, sentence, blue, green, step_blue, step_green (each {n, s, q,
+    mean}; mean is a loss), estimate, lower, upper, gate_margin (a fraction), gate_passed, log_e_worse,
+    log_e_worse_needed, log_e_gate, log_e_gate_needed, calls_needed, overdispersion, buckets, step_buckets.
     """
     return {
         "metric": verdict.check.metric,
         "is_score": verdict.check.is_score,
         "limit": verdict.check.limit,
+        "since": verdict.check.since,
         "margin": verdict.check.margin,
         "maturity": verdict.check.maturity,
         "on_breach": str(verdict.check.on_breach),

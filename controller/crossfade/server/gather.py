@@ -7,7 +7,7 @@ evidence of any past moment is a function of the stored rows alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -19,7 +19,7 @@ from crossfade.core.plan import Check, Plan
 from crossfade.core.sealing import last_sealed
 from crossfade.core.split import Variant
 from crossfade.server.store import observations, snapshots
-from crossfade.server.store.losses import Past, history, losses, past
+from crossfade.server.store.losses import history, losses, past
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
@@ -30,20 +30,29 @@ MISCONFIGURED_LATELY = timedelta(minutes=5)
 def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> tuple[Series, ...]:
     """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
-    before = past(connection, stored.route_id, stored.rollout.began)
-    return tuple(_series(connection, stored, check, before, length, now) for check in plan.checks)
+    return tuple(_series(connection, stored, check, length, now) for check in plan.checks)
 
 
-def _series(connection: Connection, stored: Stored, check: Check, before: Past, length: int, now: datetime) -> Series:
-    after = first_bucket(stored, length) - length
+def _series(connection: Connection, stored: Stored, check: Check, length: int, now: datetime) -> Series:
+    after = first_bucket(stored, check, length) - length
     sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
     buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
+    before = past(connection, stored.route_id, began(stored, check))
     return Series(check.metric, buckets, history(connection, check, before))
 
 
-def first_bucket(stored: Stored, length: int) -> int:
-    """The start of the bucket in which the rollout began."""
-    return int(stored.rollout.began.timestamp()) // length * length
+def began(stored: Stored, check: Check) -> datetime:
+    """When the check's evidence begins, where blue's history for it ends: with the rollout, or an amendment."""
+    return stored.rollout.began if check.since is None else datetime.fromtimestamp(check.since, UTC)
+
+
+def first_bucket(stored: Stored, check: Check, length: int) -> int:
+    """The start of the check's first bucket: that in which the rollout began, or the first after an amendment.
+
+    Before the rollout there were no calls to green, so its own first bucket is whole; that of an amendment is not.
+    """
+    first = int(began(stored, check).timestamp()) // length * length
+    return first if check.since in (None, first) else first + length
 
 
 def buckets_between(
@@ -97,7 +106,7 @@ def _waiting(connection: Connection, stored: Stored, now: datetime) -> dict[str,
     found = {}
     for check in (check for check in stored.rollout.plan.checks if check.gating):
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
-        after = max(sealed, first_bucket(stored, length) - length)
+        after = max(sealed, first_bucket(stored, check, length) - length)
         buckets = buckets_between(connection, stored, check, after=after, sealed=int(now.timestamp()), length=length)
         found[check.metric] = sum(bucket.green.n for bucket in buckets if bucket.step == stored.rollout.step)
     return {metric: n for metric, n in found.items() if n}

@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from crossfade.core.amendment import AMEND
 from crossfade.core.decision import Conditions
-from crossfade.core.evidence import ByChance, Series
+from crossfade.core.evidence import Series
 from crossfade.core.phase import Verb
-from crossfade.core.plan import Plan
+from crossfade.core.plan import Plan, read_plan
+from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
 from crossfade.errors import Conflict
+from crossfade.server.gather import evidence
+from crossfade.server.split import by_chance
 from crossfade.server.store import journal, partitions, snapshots
 from crossfade.server.store.losses import history_since
 from crossfade.server.store.rollouts import Stored
-from crossfade.simulation.replay import Look, Moved, Recorded
+from crossfade.simulation.replay import Amended, Look, Moved, Recorded
 
 BROKEN = "turn_broken"
 
 
-def plan_in_force(stored: Stored, at: datetime) -> Plan:  # noqa: ARG001
-    """The plan by which the rollout was judged at that time."""
-    return stored.rollout.plan
+def plan_in_force(stored: Stored, entries: Iterable[Row[Any]], at: datetime) -> Plan:
+    """The plan by which a look at that time judged. `entries` are all of the rollout's journal, in their order.
+
+    An amendment is never dated before a look that was before it, so a look at the very same time was still by the plan
+    that it replaced.
+    """
+    amended = [entry for entry in entries if entry.act == AMEND]
+    later = next((entry for entry in amended if entry.at >= at), None)
+    return stored.rollout.plan if later is None else _plan(later, "before")
 
 
-def registered(stored: Stored) -> Rollout:
-    """The rollout as it was before its start."""
+def registered(stored: Stored, entries: Iterable[Row[Any]]) -> Rollout:
+    """The rollout as it was before its start. `entries` are all of its journal."""
     now = stored.rollout
     return Rollout(
         id=now.id,
         route=now.route,
         blue=now.blue,
         green=now.green,
-        plan=plan_in_force(stored, now.created_at),
+        plan=plan_in_force(stored, entries, now.created_at),
         salt=now.salt,
         created_at=now.created_at,
     )
 
 
-def after(stored: Stored, entries: Iterable[Row[Any]]) -> Rollout:
-    """The rollout after these entries of its journal, which are its first."""
-    rollout = registered(stored)
+def after(rollout: Rollout, entries: Iterable[Row[Any]]) -> Rollout:
+    """The rollout after these entries of its journal."""
     for entry in entries:
         if moved := _moved(entry):
             rollout = rollout.moved(moved.verb, moved.at, accepted=moved.accepted)
+        elif entry.act == AMEND:
+            rollout = rollout.amended(_plan(entry, "after"))
     return rollout
 
 
@@ -62,22 +74,27 @@ def recorded(
     entries: Sequence[Row[Any]],
     looks: Sequence[Row[Any]],
     series: tuple[Series, ...],
-    by_chance: ByChance,
+    until: datetime,
 ) -> Recorded:
-    """All that a replay needs of a rollout. `entries` and `looks` are all there are, in time order."""
+    """All that a replay needs of a rollout, with what was sealed by `until`. `entries` and `looks` are all there are,
+    in time order; `series` is the evidence on the plan that is replayed from the start.
+    """
     rollout = stored.rollout
     begun = {0: rollout.started_at} if rollout.started_at else {}
     _, length = snapshots.state(connection)
-    last = after(stored, entries := _up_to_the_end(entries))
+    entries = _up_to_the_end(entries)
+    first = registered(stored, entries)
+    last = after(first, entries)
+    amended = [_amended(connection, stored, entry, until) for entry in entries if entry.act == AMEND]
     return Recorded(
-        registered=registered(stored),
+        registered=first,
         series=series,
-        events=_events(entries, looks),
+        events=_events(entries, looks, amended),
         begun=begun | journal.advances(connection, rollout.id),
         length=length,
         phase=last.phase,
         ended=last.ended_at,
-        by_chance=by_chance,
+        by_chance=by_chance(connection, stored, first.plan, until),
     )
 
 
@@ -106,20 +123,47 @@ def _up_to_the_end(entries: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     return entries[: place + 1]
 
 
-def _events(entries: Iterable[Row[Any]], looks: Sequence[Row[Any]]) -> list[Look | Moved]:
+def _events(
+    entries: Iterable[Row[Any]], looks: Sequence[Row[Any]], amended: Sequence[Amended]
+) -> list[Look | Moved | Amended]:
     """Looks and people's acts in the order they happened. The journal's order is that in which they were committed:
-    an act that waited for a look that was under way comes after it, though it was asked for before.
+    an act that waited for a look that was under way comes after it, though it was asked for before. `amended` are the
+    amendments among the entries, in their order.
     """
-    events: list[Look | Moved] = []
+    events: list[Look | Moved | Amended] = []
     waiting = [Look(at=row.at, step=row.step, conditions=conditions(row)) for row in reversed(looks)]
+    amendments = iter(amended)
     for entry in entries:
         moved = _moved(entry)
-        by_controller = entry.actor_kind == journal.CONTROLLER
-        while waiting and (waiting[-1].at < entry.at or (by_controller and waiting[-1].at == entry.at)):
+        first = entry.actor_kind == journal.CONTROLLER or entry.act == AMEND  # a look of the same moment
+        while waiting and (waiting[-1].at < entry.at or (first and waiting[-1].at == entry.at)):
             events.append(waiting.pop())
-        if moved and not by_controller:
+        if entry.act == AMEND:
+            events.append(next(amendments))
+        elif moved and entry.actor_kind != journal.CONTROLLER:
             events.append(moved)
     return events + waiting[::-1]
+
+
+def _amended(connection: Connection, stored: Stored, entry: Row[Any], until: datetime) -> Amended:
+    """The amendment that an entry tells of, with the evidence on each check that began with it."""
+    before = {check.identity for check in _plan(entry, "before").checks}
+    plan = _plan(entry, "after")
+    begun = tuple(check for check in plan.checks if check.identity not in before)
+    return Amended(
+        at=entry.at,
+        plan=plan,
+        series=evidence(connection, stored, replace(plan, checks=begun), until),
+        by_chance=by_chance(connection, stored, plan, until),
+    )
+
+
+def _plan(entry: Row[Any], which: str) -> Plan:
+    """The plan `before` or `after` an amendment."""
+    reader = Reader(entry.numbers[which], f"numbers.{which}")
+    plan = read_plan(reader, kept=True)
+    reader.check()
+    return plan
 
 
 def _moved(entry: Row[Any]) -> Moved | None:

@@ -14,7 +14,6 @@ from crossfade.core.evidence import ByChance, Shares
 from crossfade.core.plan import CALLS_MATURE, Plan
 from crossfade.core.sealing import last_sealed
 from crossfade.core.verdict import SAMPLE_RATIO, Split
-from crossfade.server.gather import first_bucket
 from crossfade.server.store import carried as store
 from crossfade.server.store import snapshots
 from crossfade.server.store.losses import chance_sums
@@ -33,7 +32,7 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
         before, after = from_document(row.document), row.sealed
     else:
         row = None
-        before, after = start_sample_ratio(), first_bucket(stored, length) - length
+        before, after = start_sample_ratio(), _first(stored, length) - length
     sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=_maturity(plan)))
     buckets = _between(connection, stored, plan, after=after, sealed=sealed, length=length)
     ratio = before.after((each.weight, each.green, each.blue) for each in buckets)
@@ -53,7 +52,7 @@ def by_chance(connection: Connection, stored: Stored, plan: Plan, now: datetime)
     """All of it that was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
     sealed = last_sealed(now.timestamp(), length=length, maturity=_maturity(plan))
-    after = first_bucket(stored, length) - length
+    after = _first(stored, length) - length
     return ByChance(_maturity(plan), _between(connection, stored, plan, after=after, sealed=sealed, length=length))
 
 
@@ -70,3 +69,8 @@ def _between(
 def _maturity(plan: Plan) -> float:
     """That of the error rate, or what it would be where the plan does not check it."""
     return next((c.maturity for c in plan.checks if c.metric == "error_rate"), CALLS_MATURE)
+
+
+def _first(stored: Stored, length: int) -> int:
+    """The start of the bucket in which the rollout began."""
+    return int(stored.rollout.began.timestamp()) // length * length

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import inf, log
 
 from crossfade.core.plan import Check, Plan
-from crossfade.stats.combine import equal_shares
 from crossfade.stats.needed import rate_information, score_information
 
 NEGLIGIBLE = 1e-9
@@ -49,9 +48,13 @@ def bound_calls(plan: Plan, losses: Sequence[Losses]) -> float:
     bound; for ever if green is as much worse as the gate's margin, or more. Else: until every gate has its
     log(1 / beta).
     """
-    share = equal_shares(len(plan.checks))[0]
-    worse = [each for check, each in zip(plan.checks, losses, strict=True) if _beyond(check.loss_margin, each)]
-    missing = [log(1 / (share * plan.alpha))] * len(worse)
+    beyond = [
+        (each, share)
+        for check, share, each in zip(plan.checks, plan.shares, losses, strict=True)
+        if _beyond(check.loss_margin, each)
+    ]
+    worse = [each for each, _ in beyond]
+    missing = [log(1 / (share * plan.alpha)) for _, share in beyond]
     calls = 0.0
     for step, weight in enumerate(step.weight / 100 for step in plan.steps):
         rates = [each.information(0.0, weight) for each in worse]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from crossfade.core.phase import Phase
 from crossfade.core.sentence import duration, metric_name, sentence
 from crossfade.simulation.exposure import Borrowed, Exposure
-from crossfade.simulation.replay import Recorded, Replayed
+from crossfade.simulation.replay import Amended, Recorded, Replayed
 
 _WORDS = {
     Phase.PROMOTED: "promoted",
@@ -32,9 +32,16 @@ def outcome(recorded: Recorded, replayed: Replayed) -> str:
     return f"{said}{_against(recorded, ended)}. {sentence(last) if last.at == ended else ''}".rstrip()
 
 
-def notes(recorded: Recorded, replayed: Replayed, exposed: Exposure) -> tuple[str, ...]:
+def notes(recorded: Recorded, replayed: Replayed, exposed: Exposure, *, own_plan: bool) -> tuple[str, ...]:
     """What it would have meant for calls and answers, what was taken in place of what is not known, where it ends."""
     found = []
+    amended = [event for event in recorded.events if isinstance(event, Amended)]
+    if amended and not own_plan:
+        times = " and ".join(_time(event.at) for event in amended)
+        found.append(
+            f"The rollout's checks were amended at {times}. This plan holds from the start instead: every check on all"
+            " its evidence, with alpha shared equally."
+        )
     if exposed.more_green_calls or any(abs(bad) >= 0.05 for bad in exposed.more_bad.values()):
         found.append(_meaning(exposed))
     if exposed.unknown_from:

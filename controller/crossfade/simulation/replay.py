@@ -1,8 +1,8 @@
 """Replay: the recorded evidence of one rollout through a plan, look by look, by the judge and decide that act.
 
-Under the rollout's own plan it gives the decisions that were journalled. Under another it gives what that plan would
-have decided on the same evidence: it cannot know what green would have answered at weights that it never had
-(`simulation.exposure` says where that matters).
+Under the rollout's own plan, with its amendments, it gives the decisions that were journalled. Under another, which
+then holds from the start and is not amended, it gives what that plan would have decided on the same evidence: it cannot
+know what green would have answered at weights that it never had (`simulation.exposure` says where that matters).
 """
 
 from __future__ import annotations
@@ -49,16 +49,28 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amended:
+    """A person's amendment of the checks: the `plan` after it. `series` has every bucket that was ever sealed for each
+    check that starts anew with it, `by_chance` those of the split by the maturity that the plan now has.
+    """
+
+    at: datetime
+    plan: Plan
+    series: Sequence[Series]
+    by_chance: ByChance | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What is on record of one rollout: `registered` as it was before its start, `series` with every bucket that was
-    ever sealed for each check, `by_chance` every sealed bucket of the split, `events` in the order they happened,
-    `begun` when each step began, `length` of a bucket in seconds. From `ended` on, None while it runs, the variants
-    were no longer called side by side: it had become `phase`.
+    ever sealed for each check of the plan to replay, `by_chance` every sealed bucket of the split, `events` in the
+    order they happened, `begun` when each step began, `length` of a bucket in seconds. From `ended` on, None while it
+    runs, the variants were no longer called side by side: it had become `phase`.
     """
 
     registered: Rollout
     series: Sequence[Series]
-    events: Sequence[Look | Moved]
+    events: Sequence[Look | Moved | Amended]
     begun: Mapping[int, datetime]
     length: int
     phase: Phase
@@ -83,17 +95,20 @@ class Replayed:
         return self.rollout.phase in RUNNING
 
 
-def replay(recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> Replayed:
-    """`recorded` under the plan in force at each time.
+def replay(recorded: Recorded, plan: Plan | None = None) -> Replayed:
+    """`recorded` under its own plan through all amendments, or under `plan` from its start.
 
     Looks go on after the last recorded one until the record is used up: what was sealed only after the rollout had
     ended is evidence for a replay that has not.
     """
-    field = _Field(recorded, plan_at)
+    field = _Field(recorded, plan or recorded.registered.plan)
     look = None
     for event in recorded.events:
         if isinstance(event, Moved):
             field.move(event)
+        elif isinstance(event, Amended):
+            if plan is None:
+                field.amend(event)
         else:
             look = event
             field.look(event)
@@ -107,10 +122,8 @@ def replay(recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> Replayed:
 class _Field:
     """The rollout as it stands in the replay, and its evidence so far."""
 
-    def __init__(self, recorded: Recorded, plan_at: Callable[[datetime], Plan]) -> None:
+    def __init__(self, recorded: Recorded, plan: Plan) -> None:
         self._recorded = recorded
-        self._plan_at = plan_at
-        self._series = {one.metric: one for one in recorded.series}
         self._said: tuple[str | None, str | None] = (None, None)
         self._last: Decision | None = None
         self._refused: list[Moved] = []
@@ -119,7 +132,7 @@ class _Field:
         self._begun: dict[int, datetime] = {}
         self._quick: Judgement | None = None
         self._splits = Splits(recorded.by_chance)
-        self.rollout = replace(recorded.registered, plan=plan_at(recorded.registered.created_at))
+        self.rollout = replace(recorded.registered, plan=plan)
 
     def move(self, moved: Moved) -> None:
         """A person's act, if it is possible here."""
@@ -130,10 +143,22 @@ class _Field:
         else:
             self._said = (None, None)
 
+    def amend(self, amended: Amended) -> None:
+        """The checks that go on keep their evidence, the others begin with what is called from then on."""
+        if self.rollout.phase not in RUNNING:
+            return
+        kept = {evidence.check.identity: evidence for evidence in self._evidence}
+        self.rollout = self.rollout.amended(amended.plan)
+        self._evidence = [
+            evidence.of(check) if (evidence := kept.get(check.identity)) else self._begin(check, amended.series)
+            for check in amended.plan.checks
+        ]
+        self._splits = Splits(amended.by_chance)
+        self._quick, self._said = None, (None, None)
+
     def look(self, look: Look) -> None:
         if self.rollout.phase not in RUNNING:
             return
-        self._follow_plan(look.at)
         self._splits.read(look.at, self._recorded.length)
         fresh = [evidence.read(look.at, self._recorded.length) for evidence in self._evidence]
         if any(fresh):
@@ -186,22 +211,12 @@ class _Field:
         judgement = judge_carried(self.rollout.plan, carried, step=self.rollout.step)
         return replace(judgement, split=self._splits.split)
 
-    def _follow_plan(self, now: datetime) -> None:
-        """A check that is new in the plan, or another than it was, begins with what is called from now on."""
-        plan = self._plan_at(now)
-        if plan == self.rollout.plan:
-            return
-        self.rollout = replace(self.rollout, plan=plan)
-        self._quick = None
-        kept = {evidence.check: evidence for evidence in self._evidence}
-        self._evidence = [kept.get(check) or self._begin(check, now) for check in plan.checks]
-
     def _enter(self, after: Rollout) -> None:
         before, self.rollout = self.rollout, after
         if after.phase not in RUNNING or after.step_started_at is None:
             return
         if before.step_started_at is None:
-            self._evidence = [self._begin(check, None) for check in after.plan.checks]
+            self._evidence = [self._begin(check, self._recorded.series) for check in after.plan.checks]
         elif before.step == after.step:
             return
         self._begun[after.step] = after.step_started_at
@@ -209,11 +224,10 @@ class _Field:
         for evidence in self._evidence:
             evidence.enter(after.step, evidence.check.gate_margin(after.plan.gate_weight(after.step)), self._label)
 
-    def _begin(self, check: Check, since: datetime | None) -> _Evidence:
-        series = self._series.get(check.metric) or Series(check.metric)
-        buckets = [k for k in series.buckets if since is None or k.start >= since.timestamp()]
+    def _begin(self, check: Check, recorded: Sequence[Series]) -> _Evidence:
+        series = next((one for one in recorded if one.metric == check.metric), Series(check.metric))
         margin = check.gate_margin(self.rollout.plan.gate_weight(self.rollout.step))
-        return _Evidence(check, start_carried(check, margin, self.rollout.step, series.history), buckets)
+        return _Evidence(check, start_carried(check, margin, self.rollout.step, series.history), series.buckets)
 
     def _label(self, bucket: Bucket) -> int:
         return label(self._recorded, self._begun, bucket)
@@ -232,6 +246,11 @@ class _Evidence:
         self._whole, self._whole_read = start, 0
         self._block, self._block_read = Carried(state=replace(start.state, bounds=None)), 0
         self._ahead: list[Figures] = []
+
+    def of(self, check: Check) -> _Evidence:
+        """The same evidence, now on a check that differs in what it does only."""
+        self.check = check
+        return self
 
     def read(self, now: datetime, length: int) -> bool:
         """Reads the buckets that are sealed by now; whether there are more than before."""

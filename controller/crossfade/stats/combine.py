@@ -2,7 +2,8 @@
 
 The mean of the checks' e-values, weighted by their shares of alpha, is an e-value under any dependence between them
 (Vovk and Wang 2021): it rolls back at 1 / alpha. A check whose own e-value reaches 1 / (share x alpha) lifts the mean
-over 1 / alpha by itself. Promotion needs no correction: every gate must pass (intersection-union, Berger 1982).
+over 1 / alpha by itself. Shares add up to 1, or to less after an amendment (`core.amendment`). Promotion needs no
+correction: every gate must pass (intersection-union, Berger 1982).
 """
 
 from __future__ import annotations
@@ -13,11 +14,6 @@ from math import log
 import numpy as np
 
 from crossfade.stats.mixture import log_sum
-
-
-def equal_shares(checks: int) -> tuple[float, ...]:
-    """Each check's share of alpha."""
-    return (1 / checks,) * checks
 
 
 def log_mean_e(log_e: Sequence[float], shares: Sequence[float]) -> float:

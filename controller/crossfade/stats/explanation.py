@@ -14,7 +14,6 @@ from crossfade.core.plan import Check, Plan
 from crossfade.core.verdict import Judgement, Verdict
 from crossfade.stats.carried import Carried, start_carried
 from crossfade.stats.columns import Floats
-from crossfade.stats.combine import equal_shares
 from crossfade.stats.estimate import standard_error
 from crossfade.stats.figures import figures
 from crossfade.stats.gate import gate_bets
@@ -181,10 +180,9 @@ def explain(
         start = start_carried(check, check.gate_margin(plan.gate_weight(step)), step, one.history)
         worked.append(start.worked(one.buckets))
     judgement = judge_carried(plan, [carried for _, carried, _ in worked], step=step)
-    shares = equal_shares(len(plan.checks))
     return judgement, tuple(
         _arithmetic(verdict, share, one, last, *each)
-        for verdict, share, one, each in zip(judgement.verdicts, shares, found, worked, strict=True)
+        for verdict, share, one, each in zip(judgement.verdicts, plan.shares, found, worked, strict=True)
     )
 
 

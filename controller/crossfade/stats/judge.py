@@ -9,7 +9,7 @@ from crossfade.core.evidence import Series
 from crossfade.core.plan import Check, Plan
 from crossfade.core.verdict import Judgement, Ruling, Verdict
 from crossfade.stats.carried import Carried, start_carried
-from crossfade.stats.combine import equal_shares, failing, log_mean_e
+from crossfade.stats.combine import failing, log_mean_e
 from crossfade.stats.estimate import estimate, standard_error
 from crossfade.stats.figures import Figures, figures
 from crossfade.stats.interval import interval
@@ -44,7 +44,7 @@ def judge_figures(plan: Plan, found: Sequence[Figures], *, step: int, forecast: 
 
     Without `forecast` the calls still needed are left out: people read them, no decision does.
     """
-    shares = equal_shares(len(plan.checks))
+    shares = plan.shares
     log_e = [_stopped(one, log(1 / (share * plan.alpha))) for one, share in zip(found, shares, strict=True)]
     failed = failing(log_e, shares, [one.rises >= LEAST_RISES for one in found], plan.alpha)
     weight = plan.steps[step].weight / 100 if forecast else None

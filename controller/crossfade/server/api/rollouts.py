@@ -14,6 +14,7 @@ from crossfade.server.api.body import json_body
 from crossfade.server.auth import actor, needs
 from crossfade.server.state import state
 from crossfade.server.usecases.act import act as do_act
+from crossfade.server.usecases.amend import amend_checks
 from crossfade.server.usecases.forecast import plan_route
 from crossfade.server.usecases.register import register_rollout
 from crossfade.server.usecases.tokens import Role
@@ -26,6 +27,7 @@ def add_to(api: Blueprint) -> None:
     api.post("/routes/<path:name>/rollouts")(register)
     api.get("/rollouts")(rollouts)
     api.get("/rollouts/<id:rollout_id>")(rollout)
+    api.post("/rollouts/<id:rollout_id>/checks")(amend)
     api.post("/rollouts/<id:rollout_id>/<verb>")(act)
 
 
@@ -72,3 +74,12 @@ def act(rollout_id: int, verb: str) -> ResponseReturnValue:
     now = datetime.now(UTC)
     do_act(state().engine, rollout_id, verb, reason=reason, actor=actor(), now=now, version=version)
     return jsonify(read_rollout(state().engine, rollout_id, now=now).to_dict())
+
+
+@needs(Role.OPERATOR)
+def amend(rollout_id: int) -> ResponseReturnValue:
+    """Makes the checks sent those of a rollout that runs. The same again changes nothing, and says so."""
+    now = datetime.now(UTC)
+    amended = amend_checks(state().engine, rollout_id, json_body(), actor=actor(), now=now)
+    view = read_rollout(state().engine, rollout_id, now=now)
+    return jsonify(view.to_dict() | {"amendment": amended.to_dict()})

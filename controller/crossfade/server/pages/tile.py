@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from crossfade.core.amount import dollars
@@ -173,6 +174,9 @@ def _meter(words: str, log_e: float, needed: float, tone: str) -> Meter:
 
 def _notes(figures: Mapping[str, Any]) -> list[str]:
     notes = []
+    if figures.get("since") is not None:
+        began = datetime.fromtimestamp(figures["since"], UTC)
+        notes.append(f"Since {began:%H:%M} UTC ({began:%Y-%m-%d}), when the checks were amended.")
     if figures["ruling"] == "inconclusive":
         needed = figures["calls_needed"]
         notes.append(

@@ -36,6 +36,7 @@ ACTS = {
     "abort": "Abort",
     "undo": "Undo",
     "supersede": "Supersede",
+    "amend": "Amend",
 }
 
 

@@ -189,7 +189,7 @@ def _one(connection: Connection, query: Select[Any]) -> Stored | None:
 
 def _to_stored(row: Row[Any]) -> Stored:
     reader = Reader(row.plan, "plan")
-    plan = read_plan(reader)
+    plan = read_plan(reader, kept=True)
     reader.check()
     rollout = Rollout(
         id=row.id,

@@ -41,12 +41,18 @@ def act(
     with begin(engine) as connection:
         stored = rollouts.find(connection, rollout_id, lock=True)
         before = stored.rollout
-        if version is not None and version != before.version and known is not Verb.ABORT:
-            raise Conflict(
-                f"rollout {rollout_id} is at version {before.version} ({before.phase} at {before.weight:g} %) and you"
-                f" saw version {version}: look again, then act"
-            )
+        if known is not Verb.ABORT:
+            refuse_older(before, version)
         return do(connection, stored, known, actor=actor, reason=reason, now=now)
+
+
+def refuse_older(rollout: Rollout, version: int | None) -> None:
+    """Raises `Conflict` when the rollout is not at the version that a person saw, None for whichever there is."""
+    if version is not None and version != rollout.version:
+        raise Conflict(
+            f"rollout {rollout.id} is at version {rollout.version} ({rollout.phase} at {rollout.weight:g} %) and you"
+            f" saw version {version}: look again, then act"
+        )
 
 
 def do(connection: Connection, stored: Stored, verb: Verb, *, actor: str, reason: str, now: datetime) -> Rollout:
@@ -119,4 +125,10 @@ def _accepted(connection: Connection, stored: Stored) -> tuple[str, ...]:
         return ()
     latest = evaluations.latest(connection, stored.rollout.id)
     verdicts = latest.verdicts if latest else []
-    return tuple(v["metric"] for v in verdicts if v["ruling"] == Ruling.FAILED and v["on_breach"] == Breach.PAUSE)
+    # A check that began anew after that look has not failed; looks kept by earlier versions have no `since`.
+    current = {check.identity for check in stored.rollout.plan.checks}
+    return tuple(
+        v["metric"]
+        for v in verdicts
+        if v["ruling"] == Ruling.FAILED and v["on_breach"] == Breach.PAUSE and (v["metric"], v.get("since")) in current
+    )

@@ -75,11 +75,11 @@ def explanation(
         past.refuse_dropped(connection, stored, now=now, retention=retention)
         look = _look(connection, rollout_id, entry)
         entry = entry or _entry_of(entries, look)
-        plan = past.plan_in_force(stored, look.at)
+        plan = past.plan_in_force(stored, entries, look.at)
         series = evidence(connection, stored, plan, look.at)
         chance = by_chance(connection, stored, plan, look.at)
     before = [other for other in entries if (other.id < entry.id if entry else other.at < look.at)]
-    rollout = replace(past.after(stored, before), plan=plan)
+    rollout = replace(past.after(past.registered(stored, entries), before), plan=plan)
     judgement, checks = explain(plan, series, step=rollout.step, last=buckets)
     judgement = replace(judgement, split=judge_split(chance))
     found = decide(rollout, judgement, past.conditions(look), look.at)

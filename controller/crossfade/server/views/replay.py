@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row
 
-from crossfade.core.changes import changed_plan
+from crossfade.core.changes import changed_plan, unamended
 from crossfade.core.decision import Decision, apply
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.reading import Reader
@@ -18,7 +18,6 @@ from crossfade.server import past
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
 from crossfade.server.gather import evidence
-from crossfade.server.split import by_chance
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.views.agreement import differences
 from crossfade.server.views.plain import plain_object
@@ -46,7 +45,8 @@ class ReplayView:
     """`outcome` says when and how it would have ended, `notes` what that means and what it cannot know.
 
     `decisions` are the replay's and `journal` the recorded ones, oldest first; step and weight are after each. Under
-    the own plan (`own_plan`) the two must be the same: `differs` says where they are not.
+    the own plan (`own_plan`) the two must be the same: `differs` says where they are not. An amended rollout's own plan
+    is that of its registration with every amendment, and `plan` the last; another plan holds from the start.
     """
 
     rollout: int
@@ -79,17 +79,17 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
     reader.finish()
     with begin(engine, snapshot=True) as connection:
         stored = rollouts.find(connection, rollout_id)
-        own = past.plan_in_force(stored, now)
-        plan = changed_plan(own, {} if changes is None else changes)
+        own = stored.rollout.plan
+        typed = changed_plan(own, {} if changes is None else changes)
+        same = typed == unamended(own)
         past.refuse_dropped(connection, stored, now=now, retention=retention)
         entries = journal.of_rollout(connection, rollout_id)
         looks = evaluations.every(connection, rollout_id)
         until = now if stored.rollout.ended_at or not looks else looks[-1].at
+        plan = past.registered(stored, entries).plan if same else typed
         series = evidence(connection, stored, plan, until)
-        chance = by_chance(connection, stored, own, until)
-        record = past.recorded(connection, stored, entries=entries, looks=looks, series=series, by_chance=chance)
-    same = plan == own
-    found = replay(record, lambda at: past.plan_in_force(stored, at) if same else plan)
+        record = past.recorded(connection, stored, entries=entries, looks=looks, series=series, until=until)
+    found = replay(record, None if same else typed)
     exposed = exposure(record, found) if looks else None
     decisions = tuple(_decision(each) for each in found.decisions)
     journalled = tuple(_entry(entry) for entry in entries if past.is_decision(entry))
@@ -97,9 +97,9 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
         rollout=rollout_id,
         route=stored.rollout.route,
         own_plan=same,
-        plan=plan_to_dict(plan),
+        plan=plan_to_dict(own if same else typed),
         outcome=outcome(record, found),
-        notes=notes(record, found, exposed) if exposed else (),
+        notes=notes(record, found, exposed, own_plan=same) if exposed else (),
         phase=str(found.rollout.phase),
         ended_at=found.rollout.ended_at,
         recorded_phase=str(record.phase),
