@@ -15,6 +15,9 @@ hangs would be compared by its survivors."""
 MOST_GATE_MARGIN = 0.5
 """No gate asks for less than this, as a fraction: margin / weight is cut here."""
 
+MOST_OVERDISPERSION = 100.0
+"""With more every call would tell next to nothing."""
+
 
 class Breach(StrEnum):
     """What a failed check does."""
@@ -30,6 +33,7 @@ class Check:
 
     `margin` is in points, above 0: a score's mean may fall, every other metric may rise, by at most that.
     `limit` is what latency, first token and cost are held against, in seconds or US dollars; None until it is fixed.
+    `overdispersion` is what the judge starts with: how many times more than independent calls the difference jumps.
     `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is kept and
     shown, never judged. A check that does not gate can still fail.
     """
@@ -40,6 +44,7 @@ class Check:
     gating: bool = True
     maturity: float = 60.0
     limit: float | None = None
+    overdispersion: float = 1.0
 
     @property
     def loss_margin(self) -> float:
@@ -168,6 +173,7 @@ def _read_check(reader: Reader) -> Check:
         gating=reader.flag("gating", True),
         maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),
         limit=_read_limit(reader, name),
+        overdispersion=reader.number("overdispersion", 1.0, least=1, most=MOST_OVERDISPERSION),
     )
     reader.close()
     return check
@@ -196,6 +202,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
                 "gating": c.gating,
                 "maturity": c.maturity,
                 "limit": c.limit,
+                "overdispersion": c.overdispersion,
             }
             for c in plan.checks
         ],
