@@ -14,6 +14,7 @@ from math import ceil, inf, isfinite
 import numpy as np
 
 from crossfade.core.decision import Act
+from crossfade.core.evidence import Summary
 from crossfade.core.plan import MOST_OVERDISPERSION, Breach, Check, Plan, Step
 from crossfade.simulation.advice import obstacles
 from crossfade.simulation.calibration import Calibration, Measured
@@ -130,21 +131,26 @@ def _played(plan: Plan, recording: Recording, found: Mapping[str, float]) -> tup
 
 
 def _needed(plan: Plan, recording: Recording) -> float:
-    """Infinite where a gate would never open, or nothing is known of it."""
     histories = {metric: tape.history for metric, tape in recording.tapes.items()}
     calls = max((history.n for history in histories.values()), default=0)
-    if not calls:
-        return inf
+    traffic = calls / recording.seconds if calls else 0.0
+    return needed_seconds(plan, histories, traffic=traffic, bucket_seconds=recording.length)
+
+
+def needed_seconds(plan: Plan, history: Mapping[str, Summary], *, traffic: float, bucket_seconds: float) -> float:
+    """How long nine of ten rollouts of the plan take at most at `traffic` calls a second, maturity left out: infinite
+    where a gate would never open, or nothing is known of it."""
+    calls = max((sums.n for sums in history.values()), default=0)
     circumstances = Circumstances(
-        traffic=calls / recording.seconds,
-        history=histories,
-        scored={metric: history.n / calls for metric, history in histories.items()},
-        bucket_seconds=recording.length,
+        traffic=traffic,
+        history=history,
+        scored={metric: sums.n / calls for metric, sums in history.items()} if calls else {},
+        bucket_seconds=bucket_seconds,
     )
-    gating = any(check.gating for check in plan.checks)
-    if not gating or obstacles(plan, circumstances):
+    at_once = replace(plan, checks=tuple(replace(check, maturity=0.0) for check in plan.checks))
+    if not any(check.gating for check in plan.checks) or obstacles(at_once, circumstances):
         return inf
-    seconds = np.sum([each.seconds for each in step_times(plan, circumstances)], axis=0)
+    seconds = np.sum([each.seconds for each in step_times(at_once, circumstances)], axis=0)
     return float(np.quantile(seconds, 0.9, method="higher"))
 
 

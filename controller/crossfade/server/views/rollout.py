@@ -105,6 +105,8 @@ class RolloutView:
     log_e_worse_needed: float | None
     tiles: tuple[dict[str, Any], ...]
     conditions: dict[str, Any]
+    calibration: dict[str, Any] | None
+    """What equal Models came to on this traffic before the start (`simulation.calibration`); None if nobody asked."""
     blue_calls: VariantView
     green_calls: VariantView
     journal: tuple[Entry, ...]
@@ -176,6 +178,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             log_e_worse_needed=latest.log_e_worse_needed if latest else None,
             tiles=tuple(latest.verdicts) if latest else (),
             conditions=latest.conditions if latest else {},
+            calibration=journal.calibration(connection, rollout_id),
             blue_calls=blue_view,
             green_calls=green_view,
             journal=tuple(entries(connection, rollout_id, most=20)),
