@@ -170,7 +170,9 @@ def _hanging_together(check: Measured) -> str:
         return (
             f"{said}, as measured: calls hang together, and each tells 1 / {check.given:g} of what it otherwise would."
         )
-    return f"{said}; measured was {check.start:g}."
+    if check.given > check.start:
+        return f"{said}; measured was {check.start:g}. Every decision takes longer than it need."
+    return f"{said}; measured was {check.start:g}. Until the judge has learnt it, gates open too easily."
 
 
 def _them(names: tuple[str, ...]) -> str:
