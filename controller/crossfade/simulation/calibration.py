@@ -94,7 +94,7 @@ class Calibration:
             found.append(self._advice())
         found += [_hanging_together(check) for check in self.checks if max(check.start, check.given) > 1]
         found += self._by_key()
-        if self.unknown:
+        if self.unknown and self.checks:
             names = " and ".join(metric_name(metric) for metric in self.unknown)
             found.append(f"No calls of blue's are recorded for {names}: nothing is known of {_them(self.unknown)}.")
         if self.replays and self.constant:
@@ -116,20 +116,22 @@ class Calibration:
         match self.finding:
             case Finding.DOES_NOT_HOLD:
                 return (
-                    f"Does not hold on this traffic: {stopped} ({percent(share)}, surely over {percent(self.least)}),"
-                    f" and {allowed}. A green that is exactly as good as blue may well be rolled back."
+                    f"Does not hold on this traffic: {stopped} ({percent(share)}, with 99 % confidence"
+                    f" over {percent(self.least)}), and {allowed}. A green that is exactly as good as blue may well be"
+                    " rolled back."
                 )
             case Finding.TOO_LITTLE:
                 return f"Too little history to tell: {self._lacking()}. {stopped[:1].upper()}{stopped[1:]}."
             case Finding.IN_DOUBT:
                 return (
-                    f"In doubt on this traffic: {stopped} ({percent(share)}, surely over {percent(self.least)}), and"
-                    f" {allowed}. More replays tell."
+                    f"In doubt on this traffic: {stopped} ({percent(share)}, with 99 % confidence"
+                    f" over {percent(self.least)}), and {allowed}. More replays would tell."
                 )
             case _:
                 return (
-                    f"Holds on this traffic: {stopped} ({percent(share)}, surely at most {percent(self.most)});"
-                    f" {allowed}. Half were decided within {self.median_calls or 0:,} calls."
+                    f"Holds on this traffic: {stopped} ({percent(share)}, with 99 % confidence"
+                    f" at most {percent(self.most)}); {allowed}. Half were decided within"
+                    f" {self.median_calls or 0:,} calls."
                 )
 
     def _lacking(self) -> str:
@@ -142,7 +144,7 @@ class Calibration:
         low = [check for check in self.checks if check.start > check.given]
         if low:
             named = " and ".join(f"{metric_name(check.metric)} with {check.start:g}" for check in low)
-            return f"Start {named}, as measured here (`overdispersion` of the check)."
+            return f"Start {named}, as measured here: the check's overdispersion."
         names = " or ".join(metric_name(check.metric) for check in self.checks)
         if self.keyed:
             return (

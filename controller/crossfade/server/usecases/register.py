@@ -148,8 +148,7 @@ def _save(
 ) -> Rollout:
     route = stored.route
     unknown = [found for found in lookups if found.found is Found.UNKNOWN]
-    sentence = " ".join([f"Registered by {actor}: {green} for {route.blue} on {route.name}.", *calibration.sentences])
-    sentence += _limits(plan)
+    sentence = f"Registered by {actor}: {green} for {route.blue} on {route.name}.{_limits(plan)}"
     if unknown:
         places = ", ".join(f"{found.model_id} in {found.region}" for found in unknown)
         sentence += f" Could not look up {places}: {unknown[0].detail}."
@@ -173,7 +172,7 @@ def _save(
         kind=journal.PERSON,
         act="register",
         reason=reason,
-        sentence=sentence,
+        sentence=" ".join([sentence, *calibration.sentences]),
         numbers={"lookups": [found.to_dict() for found in lookups], "calibration": calibration.to_dict()},
         rollout=rollout,
         plan_hash=rollouts.plan_hash(plan),
