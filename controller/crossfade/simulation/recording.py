@@ -64,7 +64,8 @@ class Tape:
 
     def merged(self, each: int) -> Tape:
         """With so many adjacent buckets as one; what is left over at the beginning is left out."""
-        n, s, q = (_merged(column, each) for column in (self.n, self.s, self.q))
+        n, s = _merged(self.n, each), _merged(self.s, each)
+        q = s if self.q is self.s else _merged(self.q, each)
         return Tape(loss=self.loss, count=_merged(self.count, each), n=n, s=s, q=q, by_key=self.by_key)
 
 
@@ -137,6 +138,7 @@ def _tape(
     for each in groups or ():
         sums[:, place[each.bucket], column[each.family, each.group]] += each.n, each.s, each.q
     n, s, q = sums
+    q = s if np.array_equal(q, s) else q  # losses of 0 and 1: split once
     return Tape(loss=loss, count=count, n=n, s=s, q=q, by_key=groups is not None)
 
 

@@ -32,22 +32,30 @@ class Resplit:
     def draw(self, position: int, runs: NDArray[np.int64], weights: Floats) -> list[Made]:
         """The bucket at this position of each of the replays, at green's weights, (R,) in 0..1: each metric's sums."""
         at = self._begin[runs] + position
-        green = self._position[runs] < weights[:, None]
+        green = (self._position[runs] < weights[:, None]).astype(np.float64)
         return [self._split(tape, at, green, weights) for tape in self._tapes]
 
-    def _split(self, tape: Tape, at: NDArray[np.int64], green: NDArray[np.bool_], weights: Floats) -> Made:
+    def _split(self, tape: Tape, at: NDArray[np.int64], green: Floats, weights: Floats) -> Made:
         count = tape.count[at]
         of_g = self._rng.binomial(count, weights[:, None])
         of_b = count - of_g
-        grouped = [each[at] for each in (tape.n, tape.s, tape.q)]
-        sizes = (np.ones_like(tape.loss), tape.loss, tape.loss**2)
-        n_g, s_g, q_g = (
-            of_g @ size + np.where(green, k, 0.0).sum(axis=1) for size, k in zip(sizes, grouped, strict=True)
+        (n_g, n_b), (s_g, s_b) = _by_key(tape.n, at, green), _by_key(tape.s, at, green)
+        q_g, q_b = (s_g, s_b) if tape.q is tape.s else _by_key(tape.q, at, green)
+        loss, square = tape.loss, tape.loss**2
+        return Made(
+            n_g=of_g.sum(axis=1) + n_g,
+            s_g=of_g @ loss + s_g,
+            q_g=of_g @ square + q_g,
+            n_b=of_b.sum(axis=1) + n_b,
+            s_b=of_b @ loss + s_b,
+            q_b=of_b @ square + q_b,
         )
-        n_b, s_b, q_b = (
-            of_b @ size + np.where(green, 0.0, k).sum(axis=1) for size, k in zip(sizes, grouped, strict=True)
-        )
-        return Made(n_g=n_g, s_g=s_g, q_g=q_g, n_b=n_b, s_b=s_b, q_b=q_b)
+
+
+def _by_key(sums: Floats, at: NDArray[np.int64], green: Floats) -> tuple[Floats, Floats]:
+    """Green's part and blue's, (R,) each. `green`, (R, G), is 1 where a group is green's and else 0."""
+    here = sums[at]
+    return np.einsum("rg,rg->r", here, green), np.einsum("rg,rg->r", here, 1 - green)
 
 
 def _positions(rng: np.random.Generator, runs: int, families: NDArray[np.int64]) -> Floats:
