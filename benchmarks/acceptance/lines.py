@@ -304,6 +304,20 @@ LINES: tuple[Line, ...] = (
             ("weight 50 %", (50,), 20_000),
         )
     ),
+    *(
+        Line(
+            name=f"calls in groups of {size}, started with phi {size}, 1 %, no change, weight 50 %",
+            case=Case(
+                plan=plan(replace(ERRORS, overdispersion=float(size)), weights=(50,)),
+                truths=(Truth(blue=0.01, green=0.01),),
+                traffic=Independent(size),
+                most_calls=20_000,
+            ),
+            rolled_back_most=0.03,
+            target="rolled back <= .03",
+        )
+        for size in (2, 4)
+    ),
     Line(
         name="labels late and sooner when bad, 1 %, no change",
         case=errors(1, 0, traffic=Late()),

@@ -137,6 +137,21 @@ def test_a_limit_is_given_on_the_command_line_or_asked_for(cli: Any, route: str)
     assert "Counted: calls slower than 1.8 s, cost a call up to $0.0400." in said
 
 
+def test_a_plan_is_calibrated_and_an_overdispersion_given_on_the_command_line(cli: Any, route: str) -> None:
+    ran = cli("calibrate", route, *CHECKS)
+    assert ran.code == 0, ran.err
+    assert "Too little history to tell" in ran.out
+    found = json.loads(cli("calibrate", route, *CHECKS, "--overdispersion", "error_rate=2", "--json").out)
+    assert found["overdispersion"]["error_rate"] == 2
+    assert "replays" in cli("calibrate", route, *CHECKS, "--replays", "1").err
+    assert cli("calibrate", route, *CHECKS, "--overdispersion", "latency=2").code == 2
+    made = register(cli, route, "--overdispersion", "error_rate=2")
+    held = {check["metric"]: check["overdispersion"] for check in made["plan"]["checks"]}
+    assert held["error_rate"] == 2
+    said = json.loads(cli("journal", route, "--json").out)["journal"][-1]["sentence"]
+    assert "Too little history to tell" in said
+
+
 def test_plan_in_a_file_carries_green_and_reason(cli: Any, route: str, tmp_path: Path) -> None:
     file = tmp_path / "rollout.toml"
     file.write_text(

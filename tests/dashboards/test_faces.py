@@ -89,6 +89,26 @@ def test_polling_costs_nothing_while_nothing_changes(client: FlaskClient) -> Non
         assert (first.status_code, again.status_code) == (200, 304)
 
 
+@pytest.mark.parametrize(("unlike", "shown"), [(False, "<details"), (True, "notice bad")])
+def test_a_rollouts_page_says_how_equal_models_did_on_its_traffic(
+    client: FlaskClient, unlike: bool, shown: str
+) -> None:
+    """Of users who fail alike, and of users of whom four fail at three calls of five and the others never."""
+    plane = signed_in(client)
+    plane.later(1000)
+    for ago in range(1000, 0, -10):
+        even = {user: (5, int((ago // 10 + user) % 4 == 0)) for user in range(40)}
+        groups = {user: (5, 3 * (user < 4)) for user in range(40)} if unlike else even
+        errors = sum(bad for _, bad in groups.values())
+        plane.observe(plane.row(calls=200, errors=errors, ago=ago, keyed=200, groups=groups))
+    checks = [{"metric": "error_rate", "margin": 5, "maturity": 20}]
+    rollout = plane.register(plan={"steps": [{"weight": 50, "bake": 0}], "checks": checks}).id
+    page = client.get(f"/rollouts/{rollout}").text
+    assert shown in page.partition('id="calibration"')[0][-60:]
+    assert ("Does not hold on this traffic" in page) is unlike
+    assert ("Holds on this traffic" in page) is not unlike
+
+
 def test_pages_say_that_the_scheduler_does_not_run(client: FlaskClient) -> None:
     plane = signed_in(client)
     plane.register()

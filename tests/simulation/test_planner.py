@@ -119,7 +119,8 @@ def test_the_same_question_always_has_the_same_answer() -> None:
 def test_a_better_green_is_through_sooner_and_correlated_calls_take_longer() -> None:
     plan, rates, traffic, _ = CASES["right or wrong"]
     forecast = plan_ahead(plan, recorded(rates), traffic=traffic, quick=True)
-    bursts = plan_ahead(plan, recorded(rates), traffic=traffic, phi=3.0, quick=True)
+    checks = tuple(replace(check, overdispersion=3.0) for check in plan.checks)
+    bursts = plan_ahead(replace(plan, checks=checks), recorded(rates), traffic=traffic, quick=True)
     assert forecast.seconds
     assert forecast.better_seconds
     assert bursts.seconds

@@ -23,6 +23,8 @@ class Case:
     margin: str = "0.5"
     weights: tuple[str, ...] = ("1", "5", "25", "50")
     step: int = 3
+    overdispersion: str = "1"
+    """What the judge starts with."""
 
 
 def case_to_dict(case: Case) -> dict[str, Any]:
@@ -31,6 +33,7 @@ def case_to_dict(case: Case) -> dict[str, Any]:
         "margin": case.margin,
         "weights": list(case.weights),
         "step": case.step,
+        "overdispersion": case.overdispersion,
         "history": _sums(case.history),
         "buckets": [[k.start, k.step, *_sums(k.blue), *_sums(k.green)] for k in case.buckets],
     }
@@ -44,6 +47,7 @@ def case_from_dict(name: str, held: dict[str, Any]) -> Case:
         margin=held["margin"],
         weights=tuple(held["weights"]),
         step=held["step"],
+        overdispersion=held["overdispersion"],
     )
 
 
@@ -190,6 +194,14 @@ CASES = (
         history=bad(1_000, 100),
         weights=("30", "50"),
         step=0,
+    ),
+    Case(
+        name="bursts of four, started with what is known of them",
+        buckets=drawn(75, 50, rate(0.1), rate(0.2), weight=0.5, clump=4),
+        history=bad(1_000, 100),
+        weights=("50",),
+        step=0,
+        overdispersion="3.5",
     ),
     Case(
         name="low traffic, merged",

@@ -47,6 +47,7 @@ class Asked:
     gate_margin: Fraction
     step: int
     weight: Fraction
+    overdispersion: Fraction
     alpha: Fraction = Fraction(5, 100)
     beta: Fraction = Fraction(5, 100)
 
@@ -158,13 +159,14 @@ class Base:
 class Dispersion:
     """Seen and nominal variance of successive differences, each a sum over pairs of buckets."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Fraction) -> None:
+        self.start = real(start)
         self.seen = self.nominal = mp.mpf(0)
         self.decayed = {"g": [mp.mpf(0)] * 3, "b": [mp.mpf(0)] * 3}
         self.last: Bucket | None = None
 
     def ratio(self, pseudo_buckets: int) -> Real:
-        return max(mp.mpf(1), (pseudo_buckets + self.seen) / (pseudo_buckets + self.nominal))
+        return max(mp.mpf(1), (pseudo_buckets * self.start + self.seen) / (pseudo_buckets + self.nominal))
 
     def add(self, bucket: Bucket) -> None:
         for name, sums in (("g", bucket.green), ("b", bucket.blue)):
@@ -207,11 +209,11 @@ def difference(bucket: Bucket) -> Fraction:
     return Fraction(bucket.green.s) / bucket.green.n - Fraction(bucket.blue.s) / bucket.blue.n
 
 
-def known(buckets: Sequence[Bucket], history: Summary) -> tuple[list[Judged], Base, Dispersion, bool]:
+def known(buckets: Sequence[Bucket], history: Summary, phi_0: Fraction) -> tuple[list[Judged], Base, Dispersion, bool]:
     """Each judged bucket and what was known before it; base rate and dispersion after all; whether all are binary."""
     rows = merged(buckets)
     base = Base(history, rows[0].blue.n if rows else None)
-    dispersion = Dispersion()
+    dispersion = Dispersion(phi_0)
     all_binary = abs(Fraction(history.q) - Fraction(history.s)) <= Fraction(1, 10**9) * (1 + Fraction(history.s))
     out = []
     for row in rows:
@@ -475,7 +477,7 @@ def calls_needed(
 
 def judge_slowly(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> Answer:
     """The whole judgement of one check that is alone in its plan."""
-    rows, base, dispersion, binary = known(buckets, history)
+    rows, base, dispersion, binary = known(buckets, history, asked.overdispersion)
     needed = -mp.log(real(asked.alpha))
     log_e, confirmed = worse(rows, real(asked.margin), needed)
     log_gate = gate(rows, asked)
@@ -515,6 +517,7 @@ def asked_of(case: Case) -> Asked:
         gate_margin=min(Fraction(1, 2), margin * 100 / ahead),
         step=case.step,
         weight=Fraction(case.weights[case.step]) / 100,
+        overdispersion=Fraction(case.overdispersion),
     )
 
 

@@ -30,7 +30,10 @@ COUNTS = ("calls_needed", "buckets", "step_buckets")
 def verdict_on(case: Case) -> Verdict:
     """The product's."""
     steps = tuple(Step(weight=float(Fraction(w))) for w in case.weights)
-    plan = Plan(steps=steps, checks=(Check(metric=ERRORS, margin=float(Fraction(case.margin))),))
+    check = Check(
+        metric=ERRORS, margin=float(Fraction(case.margin)), overdispersion=float(Fraction(case.overdispersion))
+    )
+    plan = Plan(steps=steps, checks=(check,))
     return judge(plan, [Series(ERRORS, case.buckets, case.history)], step=case.step).verdicts[0]
 
 
@@ -82,6 +85,7 @@ def small(draw: st.DrawFn) -> Case:
         margin=draw(st.sampled_from(["0.1", "1", "7", "50"])),
         weights=("20", "50"),
         step=draw(st.integers(0, 1)),
+        overdispersion=draw(st.sampled_from(["1", "2.5"])),
     )
 
 

@@ -9,7 +9,7 @@ import click
 from crossfade.cli import render
 from crossfade.cli.client import Client
 from crossfade.cli.options import Output, on_controller
-from crossfade.cli.plan import margins, set_limits
+from crossfade.cli.plan import margins, set_in_checks
 from crossfade.cli.rollouts import find_rollout
 
 
@@ -20,6 +20,7 @@ from crossfade.cli.rollouts import find_rollout
 )
 @click.option("--check", "new", multiple=True, metavar="METRIC=MARGIN", help="A check more, as for `register`.")
 @click.option("--limit", "limits", multiple=True, metavar="METRIC=VALUE", help="latency=1.8, as for `register`.")
+@click.option("--overdispersion", "overdispersions", multiple=True, metavar="METRIC=PHI", help="As for `register`.")
 @click.option("--remove", "gone", multiple=True, metavar="METRIC", help="A check less.")
 @click.option("--reason", required=True, help="Why, for the journal.")
 @click.option("--version", type=int, help="Refuse if the rollout has changed since this version. Default: since now.")
@@ -31,6 +32,7 @@ def amend(
     over: tuple[str, ...],
     new: tuple[str, ...],
     limits: tuple[str, ...],
+    overdispersions: tuple[str, ...],
     gone: tuple[str, ...],
     reason: str,
     version: int | None,
@@ -48,7 +50,9 @@ def amend(
         if check["metric"] in there:
             raise click.UsageError(f"--check {check['metric']}: it is checked already; --margin changes its margin")
         there[check["metric"]] = check
-    set_limits(plan := {"checks": list(there.values())}, limits)
+    plan = {"checks": list(there.values())}
+    set_in_checks(plan, "limit", limits, "METRIC=VALUE such as latency=1.8")
+    set_in_checks(plan, "overdispersion", overdispersions, "METRIC=PHI such as error_rate=2")
     wanted = [check for check in plan["checks"] if check["metric"] not in gone]
     body = {"checks": wanted, "reason": reason, "version": seen["version"] if version is None else version}
     amended = client.post(f"/v1/rollouts/{number}/checks", body)

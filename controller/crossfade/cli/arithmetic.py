@@ -73,7 +73,8 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
     lines = [
         f"\n{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
         f"  {one['judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
-        f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:.3f}",
+        f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:.3f}, which"
+        f" started with {one['check']['overdispersion']:g}",
         f"  green is worse: log masses {_row(worse['log_masses'])} of c = a + margin x {_plain(worse['margins'])}, and"
         f" {worse['log_waiting']:.3f} not begun, sum to log mixture {worse['log_mixture']:.4f}",
         f"    x min(1, phi used {worse['phi_used']:.3f} / phi as seen {worse['phi_soon']:.3f}) = {worse['log_e']:.4f};"

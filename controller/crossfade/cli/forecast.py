@@ -1,4 +1,4 @@
-"""Forecast: `crossfade plan`, what to expect of a plan before anything is registered."""
+"""Forecast: `crossfade plan` and `crossfade calibrate`, what to expect of a plan before anything is registered."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from crossfade.cli import render as shown
 from crossfade.cli.client import Client
-from crossfade.cli.options import Output, may_ask_controller
+from crossfade.cli.options import Output, may_ask_controller, on_controller
 from crossfade.cli.plan import metric_and_number, whole_plan
 from crossfade.core.plan import read_plan
 from crossfade.core.reading import Reader
@@ -55,6 +56,49 @@ def plan(
         with connect() as client:
             found = client.post("/v1/plan", body | {"route": route})
     output.show(found, lambda: render(found["forecast"]))
+
+
+@click.command()
+@click.argument("route")
+@whole_plan
+@click.option("--replays", type=int, metavar="N", help="How many A/A replays. Default: 1,000.")
+@click.option("--seed", type=int, metavar="N", help="Of the random numbers. Default: 1.")
+@on_controller
+def calibrate(
+    client: Client, output: Output, route: str, plan: dict[str, Any], replays: int | None, seed: int | None
+) -> None:
+    """Whether the guarantees hold on ROUTE's own traffic: blue against blue, split anew many times. Changes nothing."""
+    for name in ("green", "reason"):
+        plan.pop(name, None)
+    asked = {name: value for name, value in (("replays", replays), ("seed", seed)) if value is not None}
+    found = client.post("/v1/calibrate", {"route": route, "plan": plan} | asked)
+    output.show(found, lambda: render_calibration(found["calibration"]))
+
+
+def render_calibration(found: dict[str, Any]) -> RenderableType:
+    """How the replays ended, what each check's overdispersion was, and the sentences."""
+    if not found["replays"]:
+        return shown.calibration(found)
+    replays = found["replays"]
+    ends = Table("A/A replays", box=None, pad_edge=False)
+    for name in ("rolled back", "at most", "alpha", "promoted", "undecided", "calls to decide"):
+        ends.add_column(name, justify="right")
+    ends.add_row(
+        f"{replays:,}",
+        f"{found['stopped'] / replays:.2%}",
+        f"{found['most']:.2%}",
+        f"{found['alpha']:.2%}",
+        f"{found['promoted'] / replays:.1%}",
+        f"{found['undecided'] / replays:.1%}",
+        "-" if found["median_calls"] is None else f"{found['median_calls']:,}",
+    )
+    phi = Table("overdispersion", box=None, pad_edge=False)
+    for name in ("starts with", "measured", "at the end", "9 in 10"):
+        phi.add_column(name, justify="right")
+    for check in found["checks"]:
+        numbers = (check["given"], check["start"], check["median"], check["p90"])
+        phi.add_row(metric_name(check["metric"]), *(f"{number:.2f}" for number in numbers))
+    return Group(ends, Text(), phi, Text(), shown.calibration(found))
 
 
 def _offline(body: dict[str, Any]) -> dict[str, Any]:
@@ -126,4 +170,4 @@ def _chances(chances: list[dict[str, Any]]) -> RenderableType:
     return table
 
 
-COMMANDS = (plan,)
+COMMANDS = (plan, calibrate)

@@ -73,15 +73,15 @@ def margins(
     return list(found.values())
 
 
-def set_limits(plan: dict[str, Any], texts: tuple[str, ...]) -> None:
-    """Lays `METRIC=VALUE` over the limits of the plan's checks."""
+def set_in_checks(plan: dict[str, Any], field: str, texts: tuple[str, ...], like: str) -> None:
+    """Lays `METRIC=VALUE` over one field of the plan's checks, whose option bears its name."""
     checks = plan.get("checks")
     by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
     for text in texts:
-        metric, limit = metric_and_number(text, "--limit", "METRIC=VALUE such as latency=1.8")
+        metric, value = metric_and_number(text, f"--{field}", like)
         if metric not in by_metric:
-            raise click.UsageError(f"--limit {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
-        by_metric[metric]["limit"] = limit
+            raise click.UsageError(f"--{field} {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
+        by_metric[metric][field] = value
 
 
 def overlaid(checks: Any, over: list[dict[str, Any]]) -> Any:
@@ -94,7 +94,8 @@ def overlaid(checks: Any, over: list[dict[str, Any]]) -> Any:
 
 
 def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """`plan_options`, --check, --limit and --maturity; hands the command the `plan` they say, as a document.
+    """`plan_options`, --check, --limit, --overdispersion and --maturity; hands the command the `plan` they say, as a
+    document.
 
     What else stands in the file, such as `green` and `reason`, is left in it.
     """
@@ -114,6 +115,13 @@ def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
         metavar="METRIC=VALUE",
         help="latency=1.8 (seconds), cost=0.04 (US dollars) for a --check; without one, from blue's last day.",
     )
+    @click.option(
+        "--overdispersion",
+        "overdispersions",
+        multiple=True,
+        metavar="METRIC=PHI",
+        help="What a --check starts with; without one, as measured on blue's own calls.",
+    )
     @click.option("--maturity", type=float, metavar="SECONDS", help="How long each --check waits for late scores.")
     @functools.wraps(command)
     def wrapped(
@@ -124,6 +132,7 @@ def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
         beta: float | None,
         checks: tuple[str, ...],
         limits: tuple[str, ...],
+        overdispersions: tuple[str, ...],
         maturity: float | None,
         **given: Any,
     ) -> int | None:
@@ -132,7 +141,8 @@ def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
         if checks:
             waits = {} if maturity is None else {"maturity": maturity}
             plan["checks"] = [check | waits for check in margins(checks, "--check")]
-        set_limits(plan, limits)
+        set_in_checks(plan, "limit", limits, "METRIC=VALUE such as latency=1.8")
+        set_in_checks(plan, "overdispersion", overdispersions, "METRIC=PHI such as error_rate=2")
         return command(plan=plan | beside, **given)
 
     return wrapped

@@ -51,19 +51,27 @@ def line(rollout: dict[str, Any]) -> Text:
 
 
 def registered(made: dict[str, Any]) -> RenderableType:
-    """A rollout just registered: what was looked up, what to expect."""
+    """A rollout just registered: what was looked up, what to expect, and whether the guarantees hold here."""
     lines: list[RenderableType] = [Text(f"Registered rollout {made['id']} on {made['route']}."), line(made)]
     for lookup in made["lookups"]:
         found = {"yes": "found", "no": "does not exist", "unknown": "could not be looked up"}[lookup["found"]]
         detail = f" ({lookup['detail']})" if lookup.get("detail") else ""
         lines.append(Text(f"  {lookup['model_id']} in {lookup['region']}: {found}{detail}"))
     lines.append(Text(made["expect"]["text"]))
+    lines.append(calibration(made["calibration"]))
     return Group(*lines)
 
 
 def amended(rollout: dict[str, Any]) -> RenderableType:
     """A rollout whose checks were changed: what became of each."""
     return Group(Text(rollout["amendment"]["sentence"]), line(rollout))
+
+
+def calibration(found: dict[str, Any]) -> RenderableType:
+    """What A/A replays came to: the verdict in its colour, then the rest."""
+    verdict, *more = found["sentences"]
+    style = {"holds": "green", "does_not_hold": "red"}.get(found["finding"], "yellow")
+    return Group(Text(verdict, style=style), *(Text(sentence) for sentence in more))
 
 
 def rollouts_table(rollouts: list[dict[str, Any]]) -> RenderableType:

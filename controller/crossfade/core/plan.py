@@ -15,6 +15,9 @@ hangs would be compared by its survivors."""
 MOST_GATE_MARGIN = 0.5
 """No gate asks for less than this, as a fraction: margin / weight is cut here."""
 
+MOST_OVERDISPERSION = 100.0
+"""With more every call would tell next to nothing."""
+
 
 class Breach(StrEnum):
     """What a failed check does."""
@@ -30,6 +33,7 @@ class Check:
 
     `margin` is in points, above 0: a score's mean may fall, every other metric may rise, by at most that.
     `limit` is what latency, first token and cost are held against, in seconds or US dollars; None until it is fixed.
+    `overdispersion` is what the judge starts with: how many times more than independent calls the difference jumps.
     `maturity` is how long after a bucket's end, in seconds, its calls are judged: what arrives later is kept and
     shown, never judged. A check that does not gate can still fail.
     `since` and `share` are written by an amendment alone (`core.amendment`): the check's evidence begins with the
@@ -43,6 +47,7 @@ class Check:
     gating: bool = True
     maturity: float = 60.0
     limit: float | None = None
+    overdispersion: float = 1.0
     since: float | None = None
     share: float | None = None
 
@@ -191,6 +196,7 @@ def _read_check(reader: Reader, kept: bool) -> Check:
         gating=reader.flag("gating", True),
         maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),
         limit=_read_limit(reader, name),
+        overdispersion=reader.number("overdispersion", 1.0, least=1, most=MOST_OVERDISPERSION),
         since=reader.number("since") if kept and reader.has("since") else None,
         share=reader.number("share", above=0, most=1) if kept and reader.has("share") else None,
     )
@@ -234,4 +240,5 @@ def check_to_dict(check: Check) -> dict[str, Any]:
         "gating": check.gating,
         "maturity": check.maturity,
         "limit": check.limit,
+        "overdispersion": check.overdispersion,
     } | amended

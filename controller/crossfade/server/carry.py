@@ -1,8 +1,8 @@
 """Carry: a rollout's evidence, brought up to date: what the last tick left, and the buckets sealed since.
 
 So a tick costs what is new and not what is old. What it gives is what `gather.evidence` and `judge` give from all that
-is stored: whenever what was kept does not fit (another format, margin, limit, maturity, beginning or bucket length) it
-is computed anew.
+is stored: whenever what was kept does not fit (another format, margin, limit, maturity, overdispersion, beginning or
+bucket length) it is computed anew.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ def carry(connection: Connection, stored: Stored, now: datetime) -> list[Carried
 
 def _fingerprint(check: Check, length: int) -> str:
     """What must not have changed for the evidence to be carried on."""
-    held = f"margin={check.margin!r} limit={check.limit!r} maturity={check.maturity!r} since={check.since!r}"
-    return f"{FORMAT} {held} bucket={length}"
+    return (
+        f"{FORMAT} margin={check.margin!r} limit={check.limit!r} maturity={check.maturity!r}"
+        f" overdispersion={check.overdispersion!r} since={check.since!r} bucket={length}"
+    )
 
 
 def _begun(connection: Connection, stored: Stored, check: Check) -> Carried:

@@ -54,10 +54,12 @@ def advice(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> tupl
     if waits:
         named = " and ".join(str(position) for position in waits)
         found.append(f"A person opens the gate of step {named}; the time until they do is not counted.")
-    if circumstances.phi > 1:
-        found.append(
-            f"Calls hang together here: each tells only 1 / {circumstances.phi:.1f} of what it otherwise would."
-        )
+    found += [
+        f"Calls hang together here: each tells of {metric_name(check.metric)} only"
+        f" 1 / {check.overdispersion:.2g} of what it otherwise would."
+        for check in gating
+        if check.overdispersion > 1
+    ]
     return tuple(found)
 
 

@@ -59,7 +59,8 @@ def _chance(
     green = blue + points / 100
     if green >= 1:
         return None
-    judged, length = circumstances.judged(check), circumstances.bucket_seconds
+    # Calls that hang together by phi tell as much as one in phi that do not, and those are what is played.
+    judged, length = circumstances.judged(check) / check.overdispersion, circumstances.bucket_seconds
     whole = sum(float(np.median(each.seconds)) for each in times) * judged
     until = min(whole, _until_caught(plan, times, judged, blue, green, float(base.variance), history))
     calls = max(1, ceil(judged * length), ceil(until / LOOKS))
@@ -120,7 +121,7 @@ def _alone(
     return replace(
         plan,
         steps=tuple(replace(step, approve=False) for step in steps),
-        checks=(replace(check, on_breach=Breach.ROLL_BACK),),
+        checks=(replace(check, on_breach=Breach.ROLL_BACK, overdispersion=1.0),),
         alpha=plan.alpha / len(plan.checks),
         least_buckets=max(1, ceil(plan.least_buckets * circumstances.bucket_seconds / bucket_seconds - 1e-9)),
         time_limit=None,

@@ -39,15 +39,14 @@ def plan_ahead(
     scored: Mapping[str, float] | None = None,
     bucket_seconds: float = 10.0,
     settled: float = 0.0,
-    phi: float = 1.0,
     quick: bool = False,
 ) -> Forecast:
     """The forecast of `plan` at `traffic` calls a second.
 
     For each metric `history` has blue's losses before the rollout and `scored` the share of calls that get a value
-    (else all). A bucket is read `settled` seconds after it is sealed; `phi` is the overdispersion of the traffic.
-    `quick` leaves the chances out. The same arguments always give the same forecast. What cannot be told for lack of
-    traffic, history or blue calls is a sentence in it.
+    (else all). A bucket is read `settled` seconds after it is sealed. Traffic is as overdispersed as the checks start
+    with. `quick` leaves the chances out. The same arguments always give the same forecast. What cannot be told for lack
+    of traffic, history or blue calls is a sentence in it.
     """
     circumstances = Circumstances(
         traffic=traffic,
@@ -55,7 +54,6 @@ def plan_ahead(
         scored=scored or {},
         bucket_seconds=bucket_seconds,
         settled=settled,
-        phi=max(1.0, phi),
     )
     within = plan.time_limit or WITHOUT_LIMIT
     missing = obstacles(plan, circumstances)

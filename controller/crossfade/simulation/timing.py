@@ -20,8 +20,8 @@ SEED = 7
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """What a plan meets: `traffic` in calls a second; for each metric blue's `history` and the share of calls that get
-    a value, 1 where `scored` has none; `phi` is the overdispersion. A bucket is read `settled` seconds after it is
-    sealed. Green has `green` times blue's bad answers, at most 1: its equal, or better.
+    a value, 1 where `scored` has none. A bucket is read `settled` seconds after it is sealed. Green has
+    `green` times blue's bad answers, at most 1: its equal, or better.
     """
 
     traffic: float
@@ -29,7 +29,6 @@ class Circumstances:
     scored: Mapping[str, float]
     bucket_seconds: float = 10.0
     settled: float = 0.0
-    phi: float = 1.0
     green: float = 1.0
 
     def judged(self, check: Check) -> float:
@@ -88,7 +87,7 @@ def _gate_seconds(
         weight=weight,
         calls=per_bucket,
         level=log(1 / plan.beta),
-        phi=circumstances.phi,
+        phi=check.overdispersion,
         green=circumstances.green,
         rng=rng,
         runs=runs,

@@ -16,7 +16,7 @@ from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 
 
@@ -45,7 +45,14 @@ class Carried:
 
 def start_carried(check: Check, gate_margin: float, step: int, history: Summary) -> Carried:
     """Before the first bucket."""
-    return Carried(state=start_state(margin=check.loss_margin, gate_margin=gate_margin, step=step, history=history))
+    state = start_state(
+        margin=check.loss_margin,
+        gate_margin=gate_margin,
+        step=step,
+        history=history,
+        overdispersion=check.overdispersion,
+    )
+    return Carried(state=state)
 
 
 def as_document(carried: Carried) -> dict[str, Any]:

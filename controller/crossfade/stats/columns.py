@@ -37,8 +37,8 @@ class Columns:
     def __len__(self) -> int:
         return len(self.n_g)
 
-    def part(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Columns:
-        """The chosen buckets only."""
+    def part(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64] | tuple[slice, NDArray[np.int64]]) -> Columns:
+        """The chosen buckets only; with a second index, of the chosen rollouts."""
         return Columns(**{name: getattr(self, name)[chosen] for name in _NAMES})
 
     def side_by_side(self) -> Columns:

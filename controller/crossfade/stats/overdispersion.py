@@ -1,11 +1,12 @@
 """Overdispersion: how much more the difference jumps from bucket to bucket than independent calls explain.
 
-phi = (20 + sum u w (D_t - D_{t-1})^2) / (20 + sum u w (V_t + V_{t-1})), at least 1, with D_t the bucket's difference of
-mean losses. The nominal variance V_t = P_t (r_g / n_g + r_b / n_b) takes P_t, the pooled variance of a loss *inside*
-the bucket, so that an outage both variants share is no overdispersion; and r, a variant's own variance over the pooled
-one (decayed sums, half-life 100 buckets), so that a green that is much worse is none either. w scales both sums to
-buckets, u = 2 / (2 + kurtosis) counts a bucket with hardly any errors for what it can tell of a variance. 20 is the
-start: 20 buckets with phi = 1. A quasi-likelihood dispersion (McCullagh and Nelder 1989, 4.5).
+phi = (20 phi_0 + sum u w (D_t - D_{t-1})^2) / (20 + sum u w (V_t + V_{t-1})), at least 1, with D_t the bucket's
+difference of mean losses. The nominal variance V_t = P_t (r_g / n_g + r_b / n_b) takes P_t, the pooled variance of a
+loss *inside* the bucket, so that an outage both variants share is no overdispersion; and r, a variant's own variance
+over the pooled one (decayed sums, half-life 100 buckets), so that a green that is much worse is none either. w scales
+both sums to buckets, u = 2 / (2 + kurtosis) counts a bucket with hardly any errors for what it can tell of a variance.
+20 is the start: 20 buckets with phi_0, 1 unless the check says otherwise. A quasi-likelihood dispersion (McCullagh and
+Nelder 1989, 4.5).
 
 It divides log E of the *next* buckets: E^(1/phi) has a mean of at most 1 when E has (Jensen), for any phi >= 1 known
 before the bucket.
@@ -13,7 +14,7 @@ before the bucket.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ SHRINK_CALLS = 20.0
 class Dispersion:
     """`seen` and `nominal`, shape S, are the two sums so far. `green` and `blue`, S + (3,), are decayed sums of n, s
     and q; `last`, S + (4,), is what the next bucket is compared with (difference, pooled variance, 1 / n of green
-    and of blue), NaN before the first.
+    and of blue), NaN before the first; `start` is phi_0.
     """
 
     seen: Floats
@@ -38,16 +39,17 @@ class Dispersion:
     green: Floats
     blue: Floats
     last: Floats
+    start: float = 1.0
 
     @property
     def phi(self) -> Floats:
         """Seen over nominal variance, at least 1. Shape S."""
-        return _ratio(self.seen, self.nominal, PSEUDO_BUCKETS)
+        return self._ratio(self.seen, self.nominal, PSEUDO_BUCKETS)
 
     def after(self, columns: Columns) -> tuple[Floats, Floats, Dispersion]:
         """phi as known *before* each bucket, `soon` as known after it, shapes (B,) + S; the dispersion after them all.
 
-        `soon` is phi started with 3 pseudo-buckets: noisier, and not fooled by bursts in the first buckets.
+        `soon` is phi started with 3 pseudo-buckets of phi_0: noisier, and not fooled by bursts in the first buckets.
         """
         if not len(columns):
             return columns.n_g, columns.n_g, self
@@ -56,22 +58,26 @@ class Dispersion:
         rows = np.concatenate((self.last[None], _row(columns)))
         added = _pairs(rows, green[1:], blue[1:])
         seen, nominal = running(self.seen, added[0]), running(self.nominal, added[1])
-        state = Dispersion(seen=seen[-1], nominal=nominal[-1], green=green[-1], blue=blue[-1], last=rows[-1])
-        before = _ratio(seen[:-1], nominal[:-1], PSEUDO_BUCKETS)
-        return before, _ratio(seen[1:], nominal[1:], SOON_BUCKETS), state
+        state = replace(self, seen=seen[-1], nominal=nominal[-1], green=green[-1], blue=blue[-1], last=rows[-1])
+        before = self._ratio(seen[:-1], nominal[:-1], PSEUDO_BUCKETS)
+        return before, self._ratio(seen[1:], nominal[1:], SOON_BUCKETS), state
+
+    def _ratio(self, seen: Floats, nominal: Floats, buckets: float) -> Floats:
+        ratio: Floats = np.maximum(1.0, (buckets * self.start + seen) / (buckets + nominal))
+        return ratio
 
 
-def start_dispersion(runs: tuple[int, ...] = ()) -> Dispersion:
-    """Before the first bucket: phi = 1."""
+def start_dispersion(runs: tuple[int, ...] = (), phi: float = 1.0) -> Dispersion:
+    """Before the first bucket: phi is what is known of this traffic beforehand, at least 1."""
     nothing = np.zeros((*runs, 3))
     return Dispersion(
-        seen=np.zeros(runs), nominal=np.zeros(runs), green=nothing, blue=nothing, last=np.full((*runs, 4), np.nan)
+        seen=np.zeros(runs),
+        nominal=np.zeros(runs),
+        green=nothing,
+        blue=nothing,
+        last=np.full((*runs, 4), np.nan),
+        start=phi,
     )
-
-
-def _ratio(seen: Floats, nominal: Floats, buckets: float) -> Floats:
-    ratio: Floats = np.maximum(1.0, (buckets + seen) / (buckets + nominal))
-    return ratio
 
 
 def _row(columns: Columns) -> Floats:

@@ -1,4 +1,4 @@
-"""Parts of a state: some of the rollouts that stand side by side in it."""
+"""Parts of a state, or of a part of it: some of the rollouts that stand side by side in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfade.stats.state import State
-
 _Part = TypeVar("_Part")
 
 
-def taken(state: State, runs: NDArray[np.int64]) -> State:
+def taken(state: _Part, runs: NDArray[np.int64]) -> _Part:
     """The rollouts at these places, S = (R,) with R their number."""
     return _each(lambda array: array[runs], state)
 
 
-def placed(state: State, runs: NDArray[np.int64], part: State) -> State:
+def placed(state: _Part, runs: NDArray[np.int64], part: _Part) -> _Part:
     """`state` with the rollouts at these places as they are in `part`."""
 
     def put(array: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:

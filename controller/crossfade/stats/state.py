@@ -168,7 +168,14 @@ class Worked:
 
 
 def start_state(
-    *, margin: float, gate_margin: float, step: int, history: Summary, runs: tuple[int, ...] = (), bounds: bool = True
+    *,
+    margin: float,
+    gate_margin: float,
+    step: int,
+    history: Summary,
+    overdispersion: float = 1.0,
+    runs: tuple[int, ...] = (),
+    bounds: bool = True,
 ) -> State:
     """Before the first bucket: every e-value is 1. `history` is blue's, before the rollout."""
     nothing, no_sums = np.zeros(runs), np.zeros((*runs, 3))
@@ -181,7 +188,7 @@ def start_state(
         worse=start_worse(runs),
         gate=start_gate(runs),
         bounds=start_bounds(margin, runs) if bounds else None,
-        dispersion=start_dispersion(runs),
+        dispersion=start_dispersion(runs, overdispersion),
         stratified=start_stratified(runs),
         recent=no_sums,
         blue=no_sums,

@@ -15,6 +15,7 @@ from crossfade.server.auth import actor, needs
 from crossfade.server.state import state
 from crossfade.server.usecases.act import act as do_act
 from crossfade.server.usecases.amend import amend_checks
+from crossfade.server.usecases.calibrate import calibrate_route
 from crossfade.server.usecases.forecast import plan_route
 from crossfade.server.usecases.register import register_rollout
 from crossfade.server.usecases.tokens import Role
@@ -24,6 +25,7 @@ from crossfade.server.views.rollout import rollouts as read_rollouts
 
 def add_to(api: Blueprint) -> None:
     api.post("/plan")(plan)
+    api.post("/calibrate")(calibrate)
     api.post("/routes/<path:name>/rollouts")(register)
     api.get("/rollouts")(rollouts)
     api.get("/rollouts/<id:rollout_id>")(rollout)
@@ -35,6 +37,12 @@ def add_to(api: Blueprint) -> None:
 def plan() -> ResponseReturnValue:
     """What to expect of a plan before anything is registered. Changes nothing."""
     return jsonify(plan_route(state().engine, json_body(), now=datetime.now(UTC)))
+
+
+@needs(Role.VIEWER)
+def calibrate() -> ResponseReturnValue:
+    """A/A replays of a plan on a route's own traffic. Changes nothing."""
+    return jsonify(calibrate_route(state().engine, json_body(), now=datetime.now(UTC)))
 
 
 @needs(Role.OPERATOR)

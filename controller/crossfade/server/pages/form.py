@@ -71,7 +71,9 @@ def read(sent: MultiDict[str, str]) -> Form:
     plan: dict[str, Any] = {"steps": [], "checks": []}
     for values in _lines(sent, "step", ("weight", "bake", "approve")):
         form.steps.append(_step(values, plan["steps"], form.problems) if values["weight"] else Line(values=values))
-    for values in _lines(sent, "check", ("metric", "margin", "limit", "on_breach", "maturity", "gating")):
+    for values in _lines(
+        sent, "check", ("metric", "margin", "limit", "overdispersion", "on_breach", "maturity", "gating")
+    ):
         form.checks.append(_check(values, plan["checks"], form.problems) if values["metric"] else Line(values=values))
     for name in (*PLAIN, *SPANS):
         form.extra[name] = sent.get(name, "").strip()
@@ -107,6 +109,8 @@ def _check(values: dict[str, str], into: list[dict[str, Any]], problems: list[Pr
         check["margin"] = number(values["margin"])
     if values["limit"]:
         check["limit"] = number(values["limit"].removeprefix("$").removesuffix("s"))
+    if values["overdispersion"]:
+        check["overdispersion"] = number(values["overdispersion"])
     if values["on_breach"]:
         check["on_breach"] = values["on_breach"]
     if values["maturity"]:

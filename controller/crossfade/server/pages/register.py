@@ -121,7 +121,8 @@ def _as_sent(form: Form) -> MultiDict[str, str]:
 
 def _field_paths(form: Form) -> set[str]:
     """Every path that has a field to stand beside; problems of other paths are listed above the form."""
-    names = {"weight", "bake", "approve", "metric", "margin", "limit", "on_breach", "maturity", "gating"}
+    names = {"weight", "bake", "approve", "metric", "margin", "limit", "overdispersion"}
+    names |= {"on_breach", "maturity", "gating"}
     lines = {f"{line.path}.{name}" for line in (*form.steps, *form.checks) if line.path for name in names}
     return {"route", "green", "reason", *lines, *(f"plan.{name}" for name in (*forms.PLAIN, *forms.SPANS))}
 

@@ -57,6 +57,15 @@ def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
     return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
 
 
+def calibration(connection: Connection, rollout_id: int) -> dict[str, Any] | None:
+    """What A/A replays came to when the rollout was registered; None in an entry from before there were any."""
+    query = select(journal.c.numbers["calibration"]).where(
+        journal.c.rollout_id == rollout_id, journal.c.act == "register"
+    )
+    found: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
 _BLUE_CHANGED = text(
     """
     SELECT max(journal.at) FROM journal LEFT JOIN rollouts ON rollouts.id = journal.rollout_id

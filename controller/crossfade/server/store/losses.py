@@ -125,11 +125,12 @@ _SEALED = """
       AND bucket > :after AND bucket <= :sealed
       AND received_at <= to_timestamp(bucket + :seal)
 """
-_BEFORE = """
+BEFORE = """
     WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
       AND bucket >= :since AND bucket < :until AND received_at <= to_timestamp(:until)
 """
-_TABLES = ("latency", "first_token", "costs", "stops")
+"""Of a `Past`."""
+COUNTED_TABLES = ("latency", "first_token", "costs", "stops")
 
 _ERRORS = text(
     f"""
@@ -144,7 +145,7 @@ _ERRORS = text(
 _BLUE_ERRORS = text(
     f"""
     SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
-    FROM observations {_BEFORE}
+    FROM observations {BEFORE}
     """  # noqa: S608
 )
 
@@ -166,18 +167,18 @@ _COUNTED = {
         ORDER BY bucket, step
         """  # noqa: S608
     )
-    for table in _TABLES
+    for table in COUNTED_TABLES
 }
 _BLUE_COUNTED = {
     table: text(
         f"""
         SELECT key, sum(value::bigint)::bigint AS n
-        FROM observations, jsonb_each_text({table}) {_BEFORE}
+        FROM observations, jsonb_each_text({table}) {BEFORE}
         GROUP BY key
         ORDER BY key
         """  # noqa: S608
     )
-    for table in _TABLES
+    for table in COUNTED_TABLES
 }
 
 # A loss is 1 - score, averaged over a call's graders.

@@ -24,20 +24,28 @@ from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
 from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.declared import StoredRoute
 from crossfade.server.usecases.act import do
-from crossfade.server.usecases.forecast import expect, read_known
+from crossfade.server.usecases.calibrate import calibrated
+from crossfade.server.usecases.forecast import expect, given_by_hand, read_known, recorded_of
+from crossfade.simulation.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """The new rollout, what to expect at today's traffic (`forecast.expect`), and the targets' lookups."""
+    """The new rollout, what to expect at today's traffic (`forecast.expect`), how equal Models would do on it, and the
+    targets' lookups."""
 
     rollout: Rollout
     expect: dict[str, Any]
+    calibration: Calibration
     lookups: tuple[Lookup, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Only `expect` and `lookups`; the rollout's own view is `views.rollout`."""
-        return {"expect": self.expect, "lookups": [lookup.to_dict() for lookup in self.lookups]}
+        """All but the rollout, whose own view is `views.rollout`."""
+        return {
+            "expect": self.expect,
+            "calibration": self.calibration.to_dict(),
+            "lookups": [lookup.to_dict() for lookup in self.lookups],
+        }
 
 
 def register_rollout(
@@ -47,7 +55,9 @@ def register_rollout(
 
     Raises `NotFound` for the route, `Invalid` with every problem of the body (`green`, `plan.steps[1].weight`,
     `models.NAME.targets[0]` for a target that does not exist), `Conflict` naming a live rollout that is there.
-    Limits that the plan leaves out are fixed from blue's history. Bedrock is asked outside of any transaction.
+    Limits that the plan leaves out are fixed from blue's history, and so is the checks' overdispersion. A calibration
+    that finds the guarantees broken is told and refuses nothing: a person decides. Bedrock is asked, and blue replayed,
+    outside of any transaction.
     """
     reader = Reader(body)
     green = reader.text("green")
@@ -60,20 +70,23 @@ def register_rollout(
         stored = _free_route(connection, route)
         models = declared.all_models(connection)
         plan = fix_limits(connection, part, plan, stored.id, now)
+        if not reader.problems:
+            known = read_known(connection, stored, plan, now)
+            recording = recorded_of(connection, stored, plan, known, now)
     _check_green(reader, green, stored, models)
     reader.check()
     before = stored.blue_since
     lookups = find_all(lookup, models[green])
     _refuse_missing(green, lookups)
+    plan, calibration = calibrated(plan, recording, given=given_by_hand(body))
     with begin(engine) as connection:
         stored = _free_route(connection, route, lock=True)
         if green not in declared.hold_models(connection, [green]) or stored.blue_since != before:
             raise Conflict(f"route {route!r} or the Model {green!r} was changed meanwhile: look again, then register")
-        rollout = _save(connection, stored, green, plan, lookups, actor=actor, reason=reason, now=now)
+        rollout = _save(connection, stored, green, plan, lookups, calibration, actor=actor, reason=reason, now=now)
         if start:
             rollout = _start(connection, rollout, actor=actor, reason=reason, now=now)
-        known = read_known(connection, stored, plan, now)
-    return Registered(rollout=rollout, expect=expect(plan, known), lookups=lookups)
+    return Registered(rollout=rollout, expect=expect(plan, known), calibration=calibration, lookups=lookups)
 
 
 def _free_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:
@@ -127,6 +140,7 @@ def _save(
     green: str,
     plan: Plan,
     lookups: tuple[Lookup, ...],
+    calibration: Calibration,
     *,
     actor: str,
     reason: str,
@@ -158,8 +172,8 @@ def _save(
         kind=journal.PERSON,
         act="register",
         reason=reason,
-        sentence=sentence,
-        numbers={"lookups": [found.to_dict() for found in lookups]},
+        sentence=" ".join([sentence, *calibration.sentences]),
+        numbers={"lookups": [found.to_dict() for found in lookups], "calibration": calibration.to_dict()},
         rollout=rollout,
         plan_hash=rollouts.plan_hash(plan),
     )

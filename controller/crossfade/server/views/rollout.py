@@ -107,6 +107,8 @@ class RolloutView:
     tiles: tuple[dict[str, Any], ...]
     split: dict[str, Any] | None
     conditions: dict[str, Any]
+    calibration: dict[str, Any] | None
+    """What equal Models came to on this traffic before the start (`simulation.calibration`); None if nobody asked."""
     blue_calls: VariantView
     green_calls: VariantView
     journal: tuple[Entry, ...]
@@ -179,6 +181,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             tiles=tuple(latest.verdicts) if latest else (),
             split=latest.split if latest else None,
             conditions=latest.conditions if latest else {},
+            calibration=journal.calibration(connection, rollout_id),
             blue_calls=blue_view,
             green_calls=green_view,
             journal=tuple(entries(connection, rollout_id, most=20)),
