@@ -26,7 +26,15 @@ def test_money_has_three_digits_and_from_a_dollar_on_two_places(amount: float, s
 
 @pytest.mark.parametrize(
     ("amount", "said"),
-    [(0.0004, "0.4 ms"), (0.999, "999 ms"), (1, "1 s"), (99.94, "99.9 s"), (100.4, "100 s"), (3600, "3,600 s")],
+    [
+        (0.0004, "0.4 ms"),
+        (0.999, "999 ms"),
+        (0.9997, "1 s"),
+        (1, "1 s"),
+        (99.94, "99.9 s"),
+        (100.4, "100 s"),
+        (3600, "3,600 s"),
+    ],
 )
 def test_a_time_is_in_milliseconds_below_a_second_and_whole_from_a_hundred_on(amount: float, said: str) -> None:
     assert seconds(amount) == said

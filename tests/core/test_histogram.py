@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from crossfade.core.histogram import (
@@ -8,6 +10,7 @@ from crossfade.core.histogram import (
     SMALLEST,
     SMALLEST_COST,
     bin_dollars,
+    bin_edges,
     bin_seconds,
     cost_bin,
     duration_bin,
@@ -46,3 +49,12 @@ def test_a_mean_cost_weighs_each_bin_by_its_calls() -> None:
 @pytest.mark.parametrize("name", ["latency", "cost"])
 def test_a_metric_knows_the_loss_of_every_bin_there_is(name: str) -> None:
     assert list(metric_of(name).losses(0.5)) == [str(index) for index in range(MOST_BINS + 1)]
+
+
+def test_a_bin_reads_back_within_its_edges_which_meet_the_next_ones() -> None:
+    assert bin_edges(0) == (0.0, SMALLEST)
+    for index in (1, 300, MOST_BINS - 1):
+        low, high = bin_edges(index)
+        assert low < bin_seconds(index) < high == bin_edges(index + 1)[0]
+        assert {duration_bin(low * 1.0001), duration_bin(high * 0.9999)} == {index}
+    assert bin_edges(MOST_BINS)[1] == math.inf

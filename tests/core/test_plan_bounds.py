@@ -54,7 +54,8 @@ def read(document: dict[str, Any]) -> tuple[Plan, list[str]]:
         ),
         (
             {"checks": [CHECK | {"rest": 1}]},
-            "checks[0].rest: is not a known field; allowed: gating, limit, margin, maturity, metric, on_breach, overdispersion",
+            "checks[0].rest: is not a known field; allowed: gating, limit, margin, maturity, metric, on_breach,"
+            " overdispersion",
         ),
         (
             {"checks": [{"metric": "latency", "margin": 1, "limit": 3601}]},

@@ -44,6 +44,8 @@ def test_the_rollout_page_says_what_is_next_and_on_what_it_rests(site: Any, wind
     expect(page.locator("#split")).to_contain_text("calls that follow a key are not tested")
     expect(page.locator("#outcomes")).to_contain_text("model error")
     expect(page.locator("#latency")).to_contain_text("first token, p99")
+    expect(page.locator("#latency tbody tr").first.locator("small")).to_have_count(3)
+    expect(page.locator("#latency")).to_contain_text("No check of whole calls: taken as independent.")
     expect(page.locator("#charts[data-drawn]")).to_be_attached()
     expect(page.locator("#charts canvas")).to_have_count(5)
     page.get_by_text("The same as a table").click()

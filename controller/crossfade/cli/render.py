@@ -129,6 +129,10 @@ def _tree(rollout: dict[str, Any]) -> Tree:
         if step["approve"]:
             row.append("  a person opens its gate", style="dim")
         steps.add(row)
+    if rollout.get("durations"):
+        times = tree.add("durations in this step")
+        for each in rollout["durations"]:
+            times.add(Text.assemble(f"{each['name']}: ", each["sentence"]))
     checks = tree.add("checks")
     for tile in rollout["tiles"]:
         checks.add(_check(tile))

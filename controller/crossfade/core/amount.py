@@ -22,7 +22,7 @@ def _magnitude(amount: float) -> int:
 
 
 def seconds(amount: float) -> str:
-    """A limit of time: "1.82 s", "84 ms"."""
+    """A time: "1.82 s", "84 ms"."""
     if amount >= 100:
         return f"{amount:,.0f} s"
-    return f"{amount:.3g} s" if amount >= 1 else f"{amount * 1000:.3g} ms"
+    return f"{amount:.3g} s" if amount >= 0.9995 else f"{amount * 1000:.3g} ms"

@@ -23,6 +23,12 @@ def bin_seconds(index: int) -> float:
     return SMALLEST if index <= 0 else SMALLEST * GROWTH ** (index - 0.5)
 
 
+def bin_edges(index: int) -> tuple[float, float]:
+    """The shortest and the longest duration of a bin, in seconds; the last bin has no longest."""
+    low = 0.0 if index <= 0 else SMALLEST * GROWTH ** (index - 1)
+    return low, math.inf if index >= MOST_BINS else SMALLEST * GROWTH ** max(index, 0)
+
+
 def cost_bin(dollars: float) -> int:
     """The histogram bin of one call's cost: up to 39 dollars, read back within 1 %."""
     return _bin(dollars, SMALLEST_COST)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crossfade.core.outcome import Outcome
-from crossfade.server.pages.words import dollars, millis, share
+from crossfade.server.pages.words import dollars, share
+from crossfade.server.views import durations
 from crossfade.server.views.rollout import RolloutView, VariantView
 
 LEAST_WIDTH = 0.7
@@ -68,13 +69,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
-    """One duration of both variants, and where their marks stand on a log line, in percent."""
+    """One duration of both variants and their difference: each its value and its interval."""
 
     words: str
-    blue: str
-    green: str
-    blue_x: float | None
-    green_x: float | None
+    blue: tuple[str, str]
+    green: tuple[str, str]
+    difference: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,26 +130,27 @@ def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
     return lines
 
 
-def quantiles(blue: VariantView, green: VariantView) -> list[Quantile]:
-    """Whole calls, then first tokens; the line spans all of them."""
-    pairs = [
-        (f"{name}, {quantile}", getattr(blue, field).get(quantile), getattr(green, field).get(quantile))
-        for name, field in (("whole call", "latency"), ("first token", "first_token"))
-        for quantile in ("p50", "p90", "p99")
-    ]
-    known = [math.log(value) for _, *values in pairs for value in values if value]
-    if not known:
-        return []
-    low, high = min(known), max(known)
-    reach = max(high - low, math.log(1.5))
-
-    def place(value: float | None) -> float | None:
-        return None if not value else round(4 + 92 * (math.log(value) - low) / reach, 2)
-
+def quantiles(view: RolloutView) -> list[Quantile]:
+    """Whole calls, then first tokens."""
     return [
-        Quantile(words=words, blue=millis(b), green=millis(g), blue_x=place(b), green_x=place(g))
-        for words, b, g in pairs
-        if b is not None or g is not None
+        Quantile(
+            words=each.name,
+            blue=(durations.value(each.blue), durations.ends(each.blue)),
+            green=(durations.value(each.green), durations.ends(each.green)),
+            difference=(durations.signed(each.difference), durations.ends(each.difference, signs=True)),
+        )
+        for each in view.durations
+    ]
+
+
+def tempering(view: RolloutView) -> list[str]:
+    """Of whole calls and of first tokens: whether their intervals allow for calls that go together."""
+    phis = {each.of: each.phi for each in view.durations}
+    return [
+        f"No check of {durations.NAMES[of]}s: taken as independent."
+        if phi is None
+        else f"{durations.NAMES[of].capitalize()}s: phi {phi:.2f}, by their check."
+        for of, phi in phis.items()
     ]
 
 

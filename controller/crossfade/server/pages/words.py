@@ -79,15 +79,6 @@ def count(number: float | None) -> str:
     return "–" if number is None else f"{number:,.0f}"
 
 
-def millis(seconds: float | None) -> str:
-    """A latency: "84 ms", "1.32 s"."""
-    if seconds is None:
-        return "–"
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.1f} ms" if seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
 def dollars(amount: float | None) -> str:
     """Money, a dash without any."""
     return "–" if amount is None else amounts.dollars(amount)
@@ -107,7 +98,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "span": span,
     "share": share,
     "count": count,
-    "millis": millis,
     "dollars": dollars,
     "metric": metric_name,
     "p_value": p_value,

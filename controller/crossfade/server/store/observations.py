@@ -141,14 +141,17 @@ def sums(connection: Connection, *, rollout: int, route: int) -> dict[Variant, R
     return {Variant(row.variant): row for row in rows}
 
 
-def counted(connection: Connection, column: str, *, rollout: int, route: int) -> dict[Variant, dict[str, int]]:
-    """One of the tables of counts, such as `outcomes` or `latency`, summed by variant and key."""
+def counted(
+    connection: Connection, column: str, *, rollout: int, route: int, step: int | None = None
+) -> dict[Variant, dict[str, int]]:
+    """One of the tables of counts, such as `outcomes` or `latency`, summed by variant and key; of all steps or one."""
     assert column in _COUNTED
     query = text(
         f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM observations, jsonb_each_text({column})"  # noqa: S608
-        " WHERE rollout_id = :rollout AND route_id = :route GROUP BY variant, key ORDER BY variant, key"
+        " WHERE rollout_id = :rollout AND route_id = :route AND (CAST(:step AS int) IS NULL OR step = :step)"
+        " GROUP BY variant, key ORDER BY variant, key"
     )
     found: dict[Variant, dict[str, int]] = {}
-    for row in connection.execute(query, {"rollout": rollout, "route": route}):
+    for row in connection.execute(query, {"rollout": rollout, "route": route, "step": step}):
         found.setdefault(Variant(row.variant), {})[row.key] = row.n
     return found

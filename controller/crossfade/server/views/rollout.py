@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crossfade.core.histogram import quantile
 from crossfade.core.phase import LIVE, PERSONS_VERBS, Phase
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.rollout import Rollout
@@ -19,6 +18,7 @@ from crossfade.server.store import declared, evaluations, journal, observations,
 from crossfade.server.store import rollouts as store
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
+from crossfade.server.views.durations import DurationView, durations
 from crossfade.server.views.fleet import bake_left, needs_person
 from crossfade.server.views.journal import Entry, entries
 from crossfade.server.views.plain import plain_object
@@ -41,8 +41,8 @@ class StepView:
 class VariantView:
     """What became of the calls assigned to one variant, over the whole rollout.
 
-    `outcomes` counts calls, `attempts` counts attempts, by class. `latency` and `first_token` map p50, p90 and p99 to
-    seconds or None. `cost_per_call` is US dollars over the calls with a known cost, or None.
+    `outcomes` counts calls, `attempts` counts attempts, by class. `cost_per_call` is US dollars over the calls with a
+    known cost, or None.
     """
 
     variant: str
@@ -57,8 +57,6 @@ class VariantView:
     scores: int
     outcomes: dict[str, int]
     attempts: dict[str, int]
-    latency: dict[str, float | None]
-    first_token: dict[str, float | None]
     tokens_in: int
     tokens_out: int
     cost_sum: float
@@ -111,6 +109,7 @@ class RolloutView:
     """What equal Models came to on this traffic before the start (`simulation.calibration`); None if nobody asked."""
     blue_calls: VariantView
     green_calls: VariantView
+    durations: tuple[DurationView, ...]
     journal: tuple[Entry, ...]
     """The last twenty entries, newest first."""
     verbs: tuple[VerbView, ...]
@@ -155,6 +154,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
         value, place = stored.rollout, {"rollout": rollout_id, "route": stored.route_id}
         latest = evaluations.latest(connection, rollout_id)
         calls, green = observations.step_calls(connection, **place, step=value.step)
+        tiles = tuple(latest.verdicts) if latest else ()
         blue_view, green_view = _variants(connection, value, stored.route_id)
         return RolloutView(
             id=value.id,
@@ -178,12 +178,13 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             worst=stored.worst,
             log_e_worse=latest.log_e_worse if latest else None,
             log_e_worse_needed=latest.log_e_worse_needed if latest else None,
-            tiles=tuple(latest.verdicts) if latest else (),
+            tiles=tiles,
             split=latest.split if latest else None,
             conditions=latest.conditions if latest else {},
             calibration=journal.calibration(connection, rollout_id),
             blue_calls=blue_view,
             green_calls=green_view,
+            durations=durations(connection, tiles, **place, step=value.step),
             journal=tuple(entries(connection, rollout_id, most=20)),
             verbs=_verbs(value),
             needs_person=needs_person(stored),
@@ -280,21 +281,11 @@ def _step_starts(connection: Connection, value: Rollout) -> dict[int, datetime]:
 def _variants(connection: Connection, value: Rollout, route_id: int) -> tuple[VariantView, VariantView]:
     place = {"rollout": value.id, "route": route_id}
     sums = observations.sums(connection, **place)
-    tables = {
-        name: observations.counted(connection, name, **place)
-        for name in ("outcomes", "attempts", "latency", "first_token")
-    }
+    tables = {name: observations.counted(connection, name, **place) for name in ("outcomes", "attempts")}
     scored = scores.counted(connection, **place)
 
     def view(variant: Variant, model: str) -> VariantView:
         row = sums.get(variant)
-        bins = {
-            name: {int(key): count for key, count in tables[name].get(variant, {}).items()}
-            for name in ("latency", "first_token")
-        }
-        quantiles = {
-            name: {f"p{share}": quantile(found, share / 100) for share in (50, 90, 99)} for name, found in bins.items()
-        }
         return VariantView(
             variant=str(variant),
             model=model,
@@ -308,8 +299,6 @@ def _variants(connection: Connection, value: Rollout, route_id: int) -> tuple[Va
             scores=scored.get(variant, 0),
             outcomes=tables["outcomes"].get(variant, {}),
             attempts=tables["attempts"].get(variant, {}),
-            latency=quantiles["latency"],
-            first_token=quantiles["first_token"],
             tokens_in=row.tokens_in if row else 0,
             tokens_out=row.tokens_out if row else 0,
             cost_sum=row.cost_sum if row else 0.0,
