@@ -93,7 +93,10 @@ def test_a_plan_may_go_up_to_each_bound() -> None:
     checks = [
         {"metric": f"score.s{place}", "margin": 50, "on_breach": "tell", "maturity": MONTH} for place in range(18)
     ]
-    limited = [{"metric": "latency", "margin": 1, "limit": 3600}, {"metric": "cost", "margin": 1, "limit": 1000}]
+    limited = [
+        {"metric": "latency", "margin": 1, "limit": 3600},
+        {"metric": "cost", "margin": 1, "limit": 1000, "overdispersion": 100},
+    ]
     whole = {
         "steps": steps,
         "checks": [*checks, *limited],
@@ -117,7 +120,7 @@ def test_a_plan_may_go_up_to_each_bound() -> None:
     assert plan_to_dict(plan) == whole | {
         "checks": [
             {"metric": c.metric, "margin": c.margin, "on_breach": str(c.on_breach), "gating": True,
-             "maturity": c.maturity, "limit": c.limit}
+             "maturity": c.maturity, "limit": c.limit, "overdispersion": 100 if c.metric == "cost" else 1}
             for c in plan.checks
         ]
     }  # fmt: skip
