@@ -85,6 +85,13 @@ def test_a_forecast_is_left_out_where_nobody_reads_it() -> None:
     assert untold == replace(told, calls_needed=None)
 
 
+def test_figures_are_plain_numbers() -> None:
+    plain = found()
+    assert {type(getattr(plain, name)) for name in ("rises", "buckets", "step_buckets")} == {int}
+    assert {type(getattr(plain, name)) for name in ("log_e_worse", "peak", "log_e_gate", "phi", "base_mean")} == {float}
+    assert (type(plain.base_known), type(plain.stratified)) == (bool, tuple)
+
+
 # Several checks
 
 
@@ -113,6 +120,7 @@ def test_a_check_fails_by_its_share_or_as_the_largest_part_of_a_mean_that_does(
 
 def test_at_its_level_to_the_last_bit_a_check_and_a_mean_fail() -> None:
     assert failing([log(1 / (0.5 * 0.05)), -50.0], (0.5, 0.5), (True, True), 0.05) == (True, False)
+    assert failing([log(1 / (0.5 * 0.05))] * 2, (0.5, 0.5), (True, True), 0.05) == (True, True)
     assert failing([log(1 / 0.05)], (1.0,), (True,), 0.05) == (True,)
 
 
