@@ -50,7 +50,7 @@ def assert_same(one: Any, other: Any, place: str = "state") -> None:
         assert one == other, place
 
 
-@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, [*ERRORS, LONELY], [LONELY]])
+@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, [*ERRORS, LONELY], [LONELY], [GREEN]])
 def test_what_is_carried_survives_as_json(buckets: list[Bucket]) -> None:
     carried = fresh().after(buckets)
     text = json.dumps(as_document(carried), allow_nan=False)

@@ -10,7 +10,9 @@ from crossfade.core.evidence import EMPTY, Bucket, Summary
 from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import to_columns
 from crossfade.stats.mixture import bound_alternatives, gate_alternatives, worse_alternatives
+from crossfade.stats.needed import MOST_CALLS, calls_needed, rate_information
 from crossfade.stats.state import start_state
+from crossfade.stats.worse import start_worse
 
 
 def test_a_base_rate_leaves_a_bet_room_on_both_sides() -> None:
@@ -79,3 +81,18 @@ def test_no_buckets_are_columns_of_none() -> None:
     none = to_columns([])
     assert (len(none), none.step.dtype, none.is_binary.tolist()) == (0, np.int64, [])
     assert [column.shape for column in (none.n_g, none.s_g, none.q_g, none.n_b, none.s_b, none.q_b)] == [(0,)] * 6
+
+
+def test_no_further_buckets_leave_everything_as_it_was() -> None:
+    state = start_state(margin=0.01, gate_margin=0.02, step=0, history=EMPTY)
+    assert state.after(to_columns([])) is state
+    none = np.zeros(0)
+    assert start_worse().after(np.zeros((0, 5)), none, none).log_e == 0
+
+
+def test_what_cannot_be_told_apart_takes_the_most_calls_that_are_said() -> None:
+    facts = {"p_b": 0.01, "variance": 0.01, "d": 0.005, "weight": 0.5, "log_e": 0.0, "level": 3.0, "phi": 1.0}
+    for binary in (True, False):
+        assert calls_needed(difference=0.005, binary=binary, **facts) is None
+        assert calls_needed(difference=0.005 - 1e-12, binary=binary, **facts) == MOST_CALLS
+    assert rate_information(0.01, 0.015 - 1e-12, 0.005, 0.5) == 0

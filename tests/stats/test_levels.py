@@ -79,6 +79,11 @@ def test_a_verdict_carries_its_sums_levels_and_margins() -> None:
     assert judgement.log_e_worse_needed == log(20)
 
 
+def test_without_bounds_there_is_no_interval() -> None:
+    (bare,) = judge_figures(PLAN, [replace(found(), bounds=None)], step=0).verdicts
+    assert (bare.lower, bare.upper) == (None, None)
+
+
 def test_a_forecast_is_left_out_where_nobody_reads_it() -> None:
     told, untold = (judge_figures(PLAN, [found()], step=0, forecast=asked).verdicts[0] for asked in (True, False))
     assert told.calls_needed is not None
