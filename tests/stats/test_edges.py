@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 import pytest
-from drawn_evidence import bucket, columns_of, rate
+from drawn_evidence import bucket, columns_of, drawn, plan_of, rate, series
+from slow_judge import nearest, real
 
 from crossfade.core.evidence import EMPTY, Bucket, Summary
+from crossfade.stats.balanced import binary_bets, bounded_bets
 from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import to_columns
+from crossfade.stats.interval import grid
+from crossfade.stats.judge import judge
 from crossfade.stats.mixture import bound_alternatives, gate_alternatives, worse_alternatives
 from crossfade.stats.needed import MOST_CALLS, calls_needed, rate_information
+from crossfade.stats.overdispersion import start_dispersion
 from crossfade.stats.state import start_state
 from crossfade.stats.worse import start_worse
 
@@ -96,3 +103,69 @@ def test_what_cannot_be_told_apart_takes_the_most_calls_that_are_said() -> None:
         assert calls_needed(difference=0.005, binary=binary, **facts) is None
         assert calls_needed(difference=0.005 - 1e-12, binary=binary, **facts) == MOST_CALLS
     assert rate_information(0.01, 0.015 - 1e-12, 0.005, 0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "d"),
+    [
+        (0.97, 0.6, -0.5),
+        (0.9, 0.97, 0.3),
+        (0.05, 0.001, -0.3),
+        (0.97, 0.98, 0.9),
+        (1e-6, 1e-6, -0.9),
+        (0.5, 0.52, 0.0),
+    ],
+)
+@pytest.mark.parametrize(("n_g", "n_b"), [(50, 50), (1, 99), (99, 1)])
+def test_bets_aim_at_a_rate_that_both_variants_can_have(a: float, c: float, d: float, n_g: int, n_b: int) -> None:
+    a_, c_, d_, g, b = (np.array([float(value)]) for value in (a, c, d, n_g, n_b))
+    side = 1 if c - a > d else -1
+    binary = binary_bets(a_, c_, d_, g, b, side)
+    assert binary.u == pytest.approx(float(nearest(real(a), real(c), real(d), n_g, n_b)), abs=1e-8)
+    bounded = bounded_bets(a_, a_ * (1 - a_), c_, d_, g, b, side)
+    aimed = a + (c - a - d) * n_g / (n_g + n_b)
+    assert bounded.u == pytest.approx(min(max(aimed, 0.0, -d), 1.0, 1.0 - d))
+    for bets in (binary, bounded):
+        assert -1e-12 <= bets.u <= 1 + 1e-12
+        assert -1e-12 <= bets.u + d <= 1 + 1e-12
+        for loss in (0.0, 1.0):
+            assert 1 + bets.lambda_g * (loss - bets.u - d) >= 0.00099
+            assert 1 + bets.lambda_b * (loss - bets.u) >= 0.00099
+
+
+def test_overdispersion_carried_in_parts_is_that_of_all_at_once() -> None:
+    columns = to_columns(drawn(np.random.default_rng(6), 40, blue=0.1, green=0.2, weight=0.3, clump=2))
+    before, soon, whole = start_dispersion().after(columns)
+    state, befores, soons = start_dispersion(), [], []
+    for part in (columns.part(slice(0, 7)), columns.part(slice(7, 8)), columns.part(slice(8, 40))):
+        known, after, state = state.after(part)
+        befores += known.tolist()
+        soons += after.tolist()
+    assert (befores, soons) == (before.tolist(), soon.tolist())
+    for name in ("seen", "nominal", "green", "blue", "last", "phi"):
+        assert getattr(state, name).tolist() == getattr(whole, name).tolist(), name
+
+
+def test_the_peak_counts_from_the_second_bucket_that_raised_the_evidence() -> None:
+    ones = np.ones(1)
+    first = start_worse().after(np.full((1, 5), 0.5), ones, ones)
+    second = first.after(np.full((1, 5), 0.5), ones, ones)
+    assert (first.rises, first.peak) == (1, 0)
+    assert (second.rises, second.peak) == (2, second.log_e)
+    assert second.peak > first.log_e > 0
+    fallen = second.after(np.full((1, 5), -0.5), ones, ones)
+    assert (fallen.rises, fallen.peak) == (2, second.peak)
+    assert fallen.log_e < second.log_e
+
+
+def test_before_the_first_bucket_the_calls_needed_are_those_of_equal_models() -> None:
+    verdict = judge(plan_of(weights=(10,)), [series([], history=rate(0.01))], step=0).verdicts[0]
+    p_b = 100.05 / 10_001
+    assert verdict.calls_needed == calls_needed(
+        p_b=p_b, difference=0.0, variance=p_b, d=0.005, weight=0.1, log_e=0.0, level=log(20), phi=1.0, binary=True
+    )
+    assert judge(plan_of(weights=(10,)), [], step=0).verdicts[0].calls_needed is None
+
+
+def test_a_difference_of_95_points_is_not_asked_about() -> None:
+    assert grid(0.475).max() == 1.5 * 0.475

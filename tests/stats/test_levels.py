@@ -158,6 +158,7 @@ def bounds(*, over: float | None = None, under: float | None = None, level: floa
         (0.02, None, Ruling.INCONCLUSIVE, (0.0, None)),  # above 0 only once the check has failed
         (0.02, None, Ruling.FAILED, (0.02, None)),
         (-0.01, None, Ruling.FAILED, (ABOVE_ZERO, None)),
+        (0.0, None, Ruling.FAILED, (ABOVE_ZERO, None)),
         (None, None, Ruling.FAILED, (ABOVE_ZERO, None)),
         (0.02, 0.06, Ruling.FAILED, (0.02, 0.06)),
         (0.02, 0.01, Ruling.FAILED, (0.02, None)),
@@ -176,7 +177,7 @@ def test_the_interval_is_what_is_not_rejected_and_agrees_with_the_ruling(
     found = interval(
         bounds(over=over, under=under), 0.01, level_over=3.0, level_under=3.0, ruling=ruled, gate_margin=0.03
     )
-    assert found == pytest.approx(ends)
+    assert found == pytest.approx(ends, abs=1e-12)
 
 
 def test_each_side_of_the_interval_has_its_own_level() -> None:
