@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 import pytest
 from drawn_evidence import bucket, columns_of, drawn, plan_of, rate, series
-from slow_judge import nearest, real
+from slow_judge import Dispersion, nearest, real
 
 from crossfade.core.evidence import EMPTY, Bucket, Summary
 from crossfade.stats.balanced import binary_bets, bounded_bets
@@ -169,3 +169,16 @@ def test_before_the_first_bucket_the_calls_needed_are_those_of_equal_models() ->
 
 def test_a_difference_of_95_points_is_not_asked_about() -> None:
     assert grid(0.475).max() == 1.5 * 0.475
+
+
+def test_buckets_of_one_call_each_have_the_overdispersion_of_the_slow_judge() -> None:
+    outcomes = [(1, 0), (0, 1), (0, 0), (1, 1), (1, 0), (1, 0), (0, 1)]
+    buckets = [bucket((1, blue), (1, green), 10 * t) for t, (blue, green) in enumerate(outcomes)]
+    slow = Dispersion()
+    for k in buckets:
+        slow.add(k)
+    before, soon, state = start_dispersion().after(to_columns(buckets))
+    assert state.phi == pytest.approx(float(slow.ratio(20)), rel=1e-12)
+    assert soon[-1] == pytest.approx(float(slow.ratio(3)), rel=1e-12)
+    assert before[0] == 1
+    assert soon[-1] > 1
