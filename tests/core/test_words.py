@@ -460,3 +460,14 @@ def test_an_advance_was_asked_everything_but_the_time_limit() -> None:
 )
 def test_the_last_question_is_the_one_that_decided(decision: Decision, question: str) -> None:
     assert words(decision)[-1] == question
+
+
+def test_a_check_that_drifts_the_wrong_way_does_not_hide_the_next() -> None:
+    open_ = judgement(
+        verdict(ruling=Ruling.INCONCLUSIVE, calls_needed=None),
+        verdict(ACCURACY, Ruling.INCONCLUSIVE, calls_needed=30),
+    )
+    assert holding(decide(rollout(), open_, TRAFFIC, NOW)) == (
+        f"{ERRORS_SAID}, against passing, so no time can be given to rule out a rise of error rate by 1 point;"
+        " about 30 more scored calls to rule out a fall of accuracy by 2 points, about 15 s at today's traffic."
+    )

@@ -52,6 +52,8 @@ def test_every_check_says_what_it_rests_on() -> None:
             verdict.estimate, verdict.lower, verdict.upper,
         )  # fmt: skip
     assert [check.binary for check in checks] == [True, False]
+    assert hash(checks), "all plain numbers and tuples of them"
+    assert {type(k.rises) for check in checks for k in check.buckets} == {int}
 
 
 def test_the_roll_back_process_is_shown_with_all_its_settings_and_parts() -> None:

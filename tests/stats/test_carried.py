@@ -30,6 +30,8 @@ SCORES = [
 LONELY = Bucket(300, 0, blue=Summary(40, 2.0, 1.5))
 PARTNER = Bucket(310, 0, blue=Summary(10, 1.0, 1.0), green=Summary(5, 1.0, 0.5))
 
+GREEN = Bucket(320, 0, green=Summary(6, 1.0, 1.0))
+
 
 def fresh(check: Check = CHECK) -> Carried:
     return start_carried(check, 0.02, 0, rate(0.05))
@@ -48,7 +50,7 @@ def assert_same(one: Any, other: Any, place: str = "state") -> None:
         assert one == other, place
 
 
-@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, [*ERRORS, LONELY], [LONELY]])
+@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, [*ERRORS, LONELY], [LONELY], [GREEN]])
 def test_what_is_carried_survives_as_json(buckets: list[Bucket]) -> None:
     carried = fresh().after(buckets)
     text = json.dumps(as_document(carried), allow_nan=False)
@@ -100,7 +102,9 @@ def test_buckets_are_judged_by_new_formulas_from_the_first_that_is_not_binary_on
     assert after.state is parts[-1].after
 
 
-@pytest.mark.parametrize("more", [ERRORS[8:], [*ERRORS[8:12], *SCORES[12:20]], [LONELY, PARTNER, LONELY]])
+@pytest.mark.parametrize(
+    "more", [ERRORS[8:], [*ERRORS[8:12], *SCORES[12:20]], [LONELY, PARTNER, LONELY], [LONELY, GREEN, LONELY, GREEN]]
+)
 @pytest.mark.parametrize("step", [0, 1])
 def test_what_decides_is_known_ahead_after_every_bucket(more: list[Bucket], step: int) -> None:
     moved = [Bucket(k.start, int(place >= 4), k.blue, k.green) for place, k in enumerate(more)]

@@ -79,10 +79,22 @@ def test_a_verdict_carries_its_sums_levels_and_margins() -> None:
     assert judgement.log_e_worse_needed == log(20)
 
 
+def test_without_bounds_there_is_no_interval() -> None:
+    (bare,) = judge_figures(PLAN, [replace(found(), bounds=None)], step=0).verdicts
+    assert (bare.lower, bare.upper) == (None, None)
+
+
 def test_a_forecast_is_left_out_where_nobody_reads_it() -> None:
     told, untold = (judge_figures(PLAN, [found()], step=0, forecast=asked).verdicts[0] for asked in (True, False))
     assert told.calls_needed is not None
     assert untold == replace(told, calls_needed=None)
+
+
+def test_figures_are_plain_numbers() -> None:
+    plain = found()
+    assert {type(getattr(plain, name)) for name in ("rises", "buckets", "step_buckets")} == {int}
+    assert {type(getattr(plain, name)) for name in ("log_e_worse", "peak", "log_e_gate", "phi", "base_mean")} == {float}
+    assert (type(plain.base_known), type(plain.stratified)) == (bool, tuple)
 
 
 # Several checks
@@ -113,6 +125,7 @@ def test_a_check_fails_by_its_share_or_as_the_largest_part_of_a_mean_that_does(
 
 def test_at_its_level_to_the_last_bit_a_check_and_a_mean_fail() -> None:
     assert failing([log(1 / (0.5 * 0.05)), -50.0], (0.5, 0.5), (True, True), 0.05) == (True, False)
+    assert failing([log(1 / (0.5 * 0.05))] * 2, (0.5, 0.5), (True, True), 0.05) == (True, True)
     assert failing([log(1 / 0.05)], (1.0,), (True,), 0.05) == (True,)
 
 
@@ -145,6 +158,7 @@ def bounds(*, over: float | None = None, under: float | None = None, level: floa
         (0.02, None, Ruling.INCONCLUSIVE, (0.0, None)),  # above 0 only once the check has failed
         (0.02, None, Ruling.FAILED, (0.02, None)),
         (-0.01, None, Ruling.FAILED, (ABOVE_ZERO, None)),
+        (0.0, None, Ruling.FAILED, (ABOVE_ZERO, None)),
         (None, None, Ruling.FAILED, (ABOVE_ZERO, None)),
         (0.02, 0.06, Ruling.FAILED, (0.02, 0.06)),
         (0.02, 0.01, Ruling.FAILED, (0.02, None)),
@@ -163,7 +177,7 @@ def test_the_interval_is_what_is_not_rejected_and_agrees_with_the_ruling(
     found = interval(
         bounds(over=over, under=under), 0.01, level_over=3.0, level_under=3.0, ruling=ruled, gate_margin=0.03
     )
-    assert found == pytest.approx(ends)
+    assert found == pytest.approx(ends, abs=1e-12)
 
 
 def test_each_side_of_the_interval_has_its_own_level() -> None:

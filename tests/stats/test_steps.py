@@ -125,3 +125,10 @@ def test_rollouts_without_an_interval_can_be_taken_too() -> None:
     start = start_state(margin=0.01, gate_margin=0.02, step=0, history=HISTORY, runs=(3,), bounds=False)
     assert taken(start, np.array([0, 2])).bounds is None
     assert taken(start, np.array([0, 2])).step.shape == (2,)
+
+
+def test_side_by_side_only_the_buckets_of_each_ones_own_step_count_for_its_gate() -> None:
+    start = start_state(margin=CHECK.loss_margin, gate_margin=0.02, step=0, history=HISTORY, runs=(2,))
+    there, elsewhere = figures(start.after(beside(FIRST, SECOND)))
+    assert (there.log_e_gate, there.step_buckets) == (pytest.approx(figures(alone(FIRST))[0].log_e_gate), 20)
+    assert (elsewhere.log_e_gate, elsewhere.step_buckets, elsewhere.buckets) == (0, 0, 20)
