@@ -12,7 +12,8 @@ from crossfade import __version__
 from crossfade.errors import CrossfadeError, SetupError, Unavailable
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0
+READ_SECONDS = 300.0
+"""Long enough for the replay of a rollout that ran for a month."""
 
 
 class Refused(CrossfadeError):  # noqa: N818
