@@ -19,7 +19,6 @@ from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import Columns, merge, to_columns
 from crossfade.stats.gate import log_e_gate, start_gate
 from crossfade.stats.interval import interval, start_bounds
-from crossfade.stats.mixture import log_sum
 from crossfade.stats.overdispersion import start_dispersion
 from crossfade.stats.worse import log_e_worse, start_worse
 
@@ -58,12 +57,12 @@ def _judge_run(columns: Columns, looks: Floats) -> tuple[float, float]:
         phi, soon, dispersion = dispersion.after(block)
         if promoted == NEVER:
             at_gate = log_e_gate(block, a, variance, phi, MARGIN, True)
-            path = log_sum(gate.log_mass + np.cumsum(at_gate, axis=0))
+            along = gate.along(at_gate, np.ones(len(block), dtype=np.bool_), phi, soon)
             counted = np.arange(begin + 1, begin + len(block) + 1)
             enough = (counted >= LEAST_BUCKETS) & (np.cumsum(columns.n_g)[begin : begin + BLOCK] >= LEAST_GREEN)
-            passes = enough & (path >= log(1 / BETA))
+            passes = enough & (along.log_e >= log(1 / BETA))
             promoted = looks[begin + int(np.argmax(passes))] if passes.any() else NEVER
-            gate = gate.after(at_gate)
+            gate = along.end
         log_e = log_e_worse(block, a, variance, MARGIN, True)
         after = worse.after(log_e, phi, soon)
         if after.peak >= log(1 / ALPHA):
