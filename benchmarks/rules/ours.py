@@ -57,7 +57,7 @@ def _judge_run(columns: Columns, looks: Floats) -> tuple[float, float]:
         phi, soon, dispersion = dispersion.after(block)
         if promoted == NEVER:
             at_gate = log_e_gate(block, a, variance, phi, MARGIN, True)
-            along = gate.along(at_gate, np.ones(len(block), dtype=bool), phi, soon)
+            along = gate.along(at_gate, np.ones(len(block), dtype=np.bool_), phi, soon)
             counted = np.arange(begin + 1, begin + len(block) + 1)
             enough = (counted >= LEAST_BUCKETS) & (np.cumsum(columns.n_g)[begin : begin + BLOCK] >= LEAST_GREEN)
             passes = enough & (along.log_e >= log(1 / BETA))

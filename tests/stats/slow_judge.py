@@ -162,40 +162,40 @@ class Dispersion:
     def __init__(self, start: Fraction) -> None:
         self.start = real(start)
         self.seen = self.nominal = mp.mpf(0)
-        self.decayed = {"g": [mp.mpf(0)] * 3, "b": [mp.mpf(0)] * 3}
+        self.decayed = [mp.mpf(0)] * 3
         self.last: Bucket | None = None
 
     def ratio(self, pseudo_buckets: int) -> Real:
         return max(mp.mpf(1), (pseudo_buckets * self.start + self.seen) / (pseudo_buckets + self.nominal))
 
     def add(self, bucket: Bucket) -> None:
-        for name, sums in (("g", bucket.green), ("b", bucket.blue)):
-            now = (real(sums.n), real(sums.s), real(sums.q))
-            self.decayed[name] = [DECAY * old + new for old, new in zip(self.decayed[name], now, strict=True)]
+        both = added(iter((bucket.green, bucket.blue)))
+        now = (real(both.n), real(both.s), real(both.q))
+        self.decayed = [DECAY * old + new for old, new in zip(self.decayed, now, strict=True)]
         if self.last is not None:
             self._pair(self.last, bucket)
         self.last = bucket
 
     def _pair(self, before: Bucket, now: Bucket) -> None:
-        both = [g + b for g, b in zip(self.decayed["g"], self.decayed["b"], strict=True)]
-        overall = variance_of(*both)
+        overall = variance_of(*self.decayed)
         inside = [real(inside_variance(k)) for k in (before, now)]
         if overall <= 0 or sum(inside) <= 0:
             return
-        # Green's own variance starts as everybody's, with the weight of twenty calls.
-        green = [own + 20 * all_ / both[0] for own, all_ in zip(self.decayed["g"], both, strict=True)]
-        r_g, r_b = (
-            max(mp.mpf(0), variance_of(*green)) / overall,
-            max(mp.mpf(0), variance_of(*self.decayed["b"])) / overall,
-        )
         jump = real(difference(now) - difference(before))
-        nominal = sum(p * (r_g / k.green.n + r_b / k.blue.n) for p, k in zip(inside, (before, now), strict=True))
         width = sum(real(Fraction(1, v.n)) for k in (before, now) for v in (k.green, k.blue))
         w = 1 / (max(overall, *inside) * width)
-        kurtosis = max(mp.mpf(0), 1 - 6 * overall) / overall * width / 2
-        u = 2 / (2 + kurtosis)
-        self.seen += u * w * jump**2
-        self.nominal += u * w * nominal
+        self.seen += w * jump**2
+        self.nominal += w * sum(real(nominal_variance(k)) for k in (before, now))
+
+
+def nominal_variance(bucket: Bucket) -> Fraction:
+    """Of the difference of means, if each call weighs in it by its own distance from the bucket's mean alone."""
+    n = bucket.green.n + bucket.blue.n
+    mean = (Fraction(bucket.green.s) + Fraction(bucket.blue.s)) / n
+    total = Fraction(0)
+    for v in (bucket.green, bucket.blue):
+        total += (Fraction(v.q) - 2 * mean * Fraction(v.s) + v.n * mean**2) / Fraction(v.n) ** 2
+    return max(Fraction(0), total) * Fraction(n, n - 1)
 
 
 def inside_variance(bucket: Bucket) -> Fraction:
@@ -349,7 +349,7 @@ def waiting(k: int) -> Real:
 
 def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, bool]:
     """(log E that counts, or its peak once that is over; whether two buckets raised it)."""
-    weights = [Fraction(25, 100), Fraction(25, 100), Fraction(20, 100), Fraction(15, 100), Fraction(15, 100)]
+    weights = [Fraction(15, 100), Fraction(45, 100), Fraction(20, 100), Fraction(10, 100), Fraction(10, 100)]
     quarter = mp.mpf(1) / 4
     started: list[list[Real]] = []
     mixture = counts = peak = mp.mpf(0)

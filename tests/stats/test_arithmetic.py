@@ -60,7 +60,7 @@ def test_the_roll_back_process_is_shown_with_all_its_settings_and_parts() -> Non
     judgement, checks = explained()
     for check, verdict in zip(checks, judgement.verdicts, strict=True):
         worse, last = check.worse, check.buckets[-1]
-        assert (worse.margins, worse.weights) == ((1, 2, 4, 8, 32), (0.25, 0.25, 0.2, 0.15, 0.15))
+        assert (worse.margins, worse.weights) == ((1, 2, 4, 8, 32), (0.15, 0.45, 0.2, 0.1, 0.1))
         assert (worse.restarts, worse.cap, worse.least_rises) == (0.25, 1.5, 2)
         assert (worse.judged, worse.needed) == (verdict.log_e_worse, log(40))
         assert worse.log_waiting == pytest.approx(log(0.25 / (1 + log1p(20 / 100))))

@@ -64,7 +64,7 @@ def test_without_blue_calls_there_is_nothing_to_say() -> None:
 # Against the slow judge's e-values
 
 
-MULTIPLES, WEIGHTS = (1, 2, 4, 8, 32), (0.25, 0.25, 0.20, 0.15, 0.15)
+MULTIPLES, WEIGHTS = (1, 2, 4, 8, 32), (0.15, 0.45, 0.20, 0.10, 0.10)
 
 
 def asked(recent: tuple[float, ...], past: tuple[float, ...], margin: float, *, binary: bool) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from math import log
 
 import numpy as np
 import pytest
 from drawn_evidence import bucket, columns_of, drawn, rate
 
-from crossfade.core.evidence import EMPTY
+from crossfade.core.evidence import EMPTY, Bucket, Summary
 from crossfade.stats.base_rate import start_base_rate
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.estimate import estimate, start_stratified
@@ -46,6 +47,28 @@ def test_independent_calls_are_not_overdispersed() -> None:
 def test_calls_that_share_their_fate_by_fours_have_a_phi_near_four() -> None:
     found = phi(drawn(np.random.default_rng(2), 800, blue=0.05, green=0.05, weight=0.3, clump=4))
     assert found == pytest.approx(4, rel=0.2)
+
+
+def test_it_is_learnt_from_few_bad_calls() -> None:
+    """Some five groups of four fail in twenty buckets."""
+    found = [
+        phi(drawn(np.random.default_rng(seed), 20, blue=0.01, green=0.01, weight=0.5, clump=4)) for seed in range(100)
+    ]
+    assert np.mean(found) > 1.4
+
+
+@pytest.mark.parametrize("losses", [(1, 0, 0, 0, 0, 0), (1, 1, 1, 0, 0, 0), (0.9, 0.5, 0.5, 0.1, 0, 0)])
+@pytest.mark.parametrize("green", [1, 2, 4])
+def test_the_nominal_variance_is_on_average_that_of_the_assignment(losses: tuple[float, ...], green: int) -> None:
+    """Whatever the losses are: over all ways to choose green's calls among them, in two buckets."""
+    ways = [set(chosen) for chosen in combinations(range(len(losses)), green)]
+    buckets = [Bucket(0, 0, summed(losses, set(range(len(losses))) - way), summed(losses, way)) for way in ways]
+    states = [start_dispersion().after(to_columns(both))[-1] for both in product(buckets, repeat=2)]
+    assert np.mean([state.seen for state in states]) == pytest.approx(np.mean([state.nominal for state in states]))
+
+
+def summed(losses: tuple[float, ...], chosen: set[int]) -> Summary:
+    return Summary(len(chosen), sum(losses[k] for k in chosen), sum(losses[k] ** 2 for k in chosen))
 
 
 def test_neither_a_shared_outage_nor_a_much_worse_green_is_overdispersion() -> None:

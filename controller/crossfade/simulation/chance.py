@@ -89,8 +89,8 @@ def _until_caught(
     history: Summary,
 ) -> float:
     """Judged calls after which the evidence against green is to be expected: only to choose how long a look is."""
-    # The mixture's first alternative and first start, which is what usually decides, bear this much of its weight.
-    needed = log(len(plan.checks) / plan.alpha / (1 - RESTARTS) / WORSE_WEIGHTS[0])
+    # The mixture's heaviest alternative and first start, which is what usually decides, bear this much of its weight.
+    needed = log(len(plan.checks) / plan.alpha / (1 - RESTARTS) / WORSE_WEIGHTS.max())
     calls = 0.0
     for step, each in zip(plan.steps, times, strict=True):
         weight = step.weight / 100

@@ -22,7 +22,7 @@ from crossfade.stats.gate import log_e_gate
 from crossfade.stats.mixture import GATE_WEIGHTS, log_sum
 
 PHI_NOISE = 1.04
-"""What the overdispersion costs where there is none: its estimate never falls below 1 and wavers by 0 to 5 % above it,
+"""What the overdispersion costs where there is none: its estimate never falls below 1 and wavers by 0 to 6 % above it,
 as measured with the judge over independent calls at base rates of 0.1 to 10 %."""
 SAMPLE, SEED = 400, 3
 STRIDES = 40

@@ -13,7 +13,7 @@ MOST = 0.98
 LEAST = 1e-6
 
 WORSE_MARGINS = np.array([1.0, 2.0, 4.0, 8.0, 32.0])
-WORSE_WEIGHTS = np.array([0.25, 0.25, 0.20, 0.15, 0.15])
+WORSE_WEIGHTS = np.array([0.15, 0.45, 0.20, 0.10, 0.10])
 GATE_WEIGHTS = np.array([0.60, 0.25, 0.15])
 BOUND_MARGINS = np.array([1.0, 4.0, 16.0])
 BOUND_WEIGHTS = np.array([0.40, 0.35, 0.25])

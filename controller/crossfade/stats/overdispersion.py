@@ -1,12 +1,17 @@
 """Overdispersion: how much more the difference jumps from bucket to bucket than independent calls explain.
 
-phi = (20 phi_0 + sum u w (D_t - D_{t-1})^2) / (20 + sum u w (V_t + V_{t-1})), at least 1, with D_t the bucket's
-difference of mean losses. The nominal variance V_t = P_t (r_g / n_g + r_b / n_b) takes P_t, the pooled variance of a
-loss *inside* the bucket, so that an outage both variants share is no overdispersion; and r, a variant's own variance
-over the pooled one (decayed sums, half-life 100 buckets), so that a green that is much worse is none either. w scales
-both sums to buckets, u = 2 / (2 + kurtosis) counts a bucket with hardly any errors for what it can tell of a variance.
-20 is the start: 20 buckets with phi_0, 1 unless the check says otherwise. A quasi-likelihood dispersion (McCullagh and
-Nelder 1989, 4.5).
+phi = (20 phi_0 + sum w (D_t - D_{t-1})^2) / (20 + sum w (V_t + V_{t-1})), at least 1, with D_t the bucket's difference
+of mean losses and V_t its nominal variance, from the losses of the bucket itself about their common mean m:
+
+    V_t = N / (N - 1) (sum over green (y - m)^2 / n_g^2 + sum over blue (y - m)^2 / n_b^2)
+
+When the Models are equal and only the assignment is random, the mean of V_t is exactly the variance of D_t, whatever
+the losses are: an outage both variants share is no overdispersion. A single bad call of green raises both sums, so
+that what is left between them is how calls hang together in pairs: phi is learnt from few errors. A green that is much
+worse raises V_t more than the variance and can only lower phi. w = 1 / (P (1 / n_g + 1 / n_b)), both buckets' added,
+scales both sums to buckets; P, the pooled variance of a loss, is the largest of either bucket's and the running one
+(decayed sums, half-life 100 buckets), and like m knows no variant. 20 is the start: 20 buckets with phi_0, 1 unless
+the check says otherwise. A quasi-likelihood dispersion (McCullagh and Nelder 1989, 4.5).
 
 It divides log E of the *next* buckets: E^(1/phi) has a mean of at most 1 when E has (Jensen), for any phi >= 1 known
 before the bucket.
@@ -23,21 +28,18 @@ from crossfade.stats.columns import Columns, Floats, decayed, running
 
 PSEUDO_BUCKETS = 20.0
 SOON_BUCKETS = 3.0
-SHRINK_CALLS = 20.0
-"""Green's variance starts as blue's, with the weight of so many calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dispersion:
-    """`seen` and `nominal`, shape S, are the two sums so far. `green` and `blue`, S + (3,), are decayed sums of n, s
-    and q; `last`, S + (4,), is what the next bucket is compared with (difference, pooled variance, 1 / n of green
-    and of blue), NaN before the first; `start` is phi_0.
+    """`seen` and `nominal`, shape S, are the two sums so far; `sums`, S + (3,), the decayed sums of n, s and q of both
+    variants; `last`, S + (4,), is what the next bucket is compared with (difference, its nominal variance, pooled
+    variance of a loss, 1 / n_g + 1 / n_b), NaN before the first; `start` is phi_0.
     """
 
     seen: Floats
     nominal: Floats
-    green: Floats
-    blue: Floats
+    sums: Floats
     last: Floats
     start: float = 1.0
 
@@ -53,12 +55,12 @@ class Dispersion:
         """
         if not len(columns):
             return columns.n_g, columns.n_g, self
-        green = decayed(self.green, np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1), DECAY)
-        blue = decayed(self.blue, np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1), DECAY)
-        rows = np.concatenate((self.last[None], _row(columns)))
-        added = _pairs(rows, green[1:], blue[1:])
+        both = (columns.n_g + columns.n_b, columns.s_g + columns.s_b, columns.q_g + columns.q_b)
+        sums = decayed(self.sums, np.stack(both, axis=-1), DECAY)
+        rows = np.concatenate((self.last[None], _row(columns, *both)))
+        added = _pairs(rows, sums[1:])
         seen, nominal = running(self.seen, added[0]), running(self.nominal, added[1])
-        state = replace(self, seen=seen[-1], nominal=nominal[-1], green=green[-1], blue=blue[-1], last=rows[-1])
+        state = replace(self, seen=seen[-1], nominal=nominal[-1], sums=sums[-1], last=rows[-1])
         before = self._ratio(seen[:-1], nominal[:-1], PSEUDO_BUCKETS)
         return before, self._ratio(seen[1:], nominal[1:], SOON_BUCKETS), state
 
@@ -69,45 +71,34 @@ class Dispersion:
 
 def start_dispersion(runs: tuple[int, ...] = (), phi: float = 1.0) -> Dispersion:
     """Before the first bucket: phi is what is known of this traffic beforehand, at least 1."""
-    nothing = np.zeros((*runs, 3))
     return Dispersion(
         seen=np.zeros(runs),
         nominal=np.zeros(runs),
-        green=nothing,
-        blue=nothing,
+        sums=np.zeros((*runs, 3)),
         last=np.full((*runs, 4), np.nan),
         start=phi,
     )
 
 
-def _row(columns: Columns) -> Floats:
-    """What the next bucket is compared with, for each bucket: (B,) + S + (4,)."""
-    n, s, q = columns.n_g + columns.n_b, columns.s_g + columns.s_b, columns.q_g + columns.q_b
+def _row(columns: Columns, n: Floats, s: Floats, q: Floats) -> Floats:
+    """What the next bucket is compared with, for each bucket of n calls in all: (B,) + S + (4,)."""
     difference = columns.s_g / columns.n_g - columns.s_b / columns.n_b
-    pooled = np.maximum(0.0, q / n - (s / n) ** 2) * n / np.maximum(1.0, n - 1)
-    return np.stack((difference, pooled, 1 / columns.n_g, 1 / columns.n_b), axis=-1)
+    mean = s / n
+    green = columns.q_g - 2 * mean * columns.s_g + columns.n_g * mean**2
+    blue = columns.q_b - 2 * mean * columns.s_b + columns.n_b * mean**2
+    nominal = np.maximum(0.0, green / columns.n_g**2 + blue / columns.n_b**2) * n / (n - 1)
+    pooled = np.maximum(0.0, q / n - mean**2) * n / (n - 1)
+    return np.stack((difference, nominal, pooled, 1 / columns.n_g + 1 / columns.n_b), axis=-1)
 
 
-def _pairs(rows: Floats, green: Floats, blue: Floats) -> tuple[Floats, Floats]:
+def _pairs(rows: Floats, sums: Floats) -> tuple[Floats, Floats]:
     """What each two successive buckets add to the seen and to the nominal sum: (B,) + S each. rows: (B + 1,) +
-    S + (4,); green, blue: (B,) + S + (3,), after the later bucket of the two."""
-    gap_a, pooled_a, per_green_a, per_blue_a = np.moveaxis(rows[:-1], -1, 0)
-    gap_b, pooled_b, per_green_b, per_blue_b = np.moveaxis(rows[1:], -1, 0)
-    sums = green + blue
+    S + (4,); sums: (B,) + S + (3,), after the later bucket of the two."""
+    gap_a, nominal_a, pooled_a, width_a = np.moveaxis(rows[:-1], -1, 0)
+    gap_b, nominal_b, pooled_b, width_b = np.moveaxis(rows[1:], -1, 0)
     pooled = sums[..., 2] / sums[..., 0] - (sums[..., 1] / sums[..., 0]) ** 2
     counts = (pooled > 0) & (pooled_a + pooled_b > 0)  # NaN, before the first bucket, is not above 0
     pooled = np.where(counts, pooled, 1.0)
-    own_g = _variance(green + SHRINK_CALLS * sums / sums[..., :1]) / pooled
-    own_b = _variance(blue) / pooled
-    width = per_green_a + per_blue_a + per_green_b + per_blue_b
-    scale = 1 / (np.fmax(np.fmax(pooled, pooled_a), pooled_b) * width)
-    nominal = pooled_a * (own_g * per_green_a + own_b * per_blue_a)
-    nominal = nominal + pooled_b * (own_g * per_green_b + own_b * per_blue_b)
-    kurtosis = np.maximum(0.0, 1 - 6 * pooled) / pooled * width / 2
-    weight = scale * 2 / (2 + kurtosis)
-    return np.where(counts, weight * (gap_b - gap_a) ** 2, 0.0), np.where(counts, weight * nominal, 0.0)
-
-
-def _variance(sums: Floats) -> Floats:
-    variance: Floats = np.maximum(0.0, sums[..., 2] / sums[..., 0] - (sums[..., 1] / sums[..., 0]) ** 2)
-    return variance
+    weight = 1 / (np.fmax(np.fmax(pooled, pooled_a), pooled_b) * (width_a + width_b))
+    seen, nominal = weight * (gap_b - gap_a) ** 2, weight * (nominal_a + nominal_b)
+    return np.where(counts, seen, 0.0), np.where(counts, nominal, 0.0)
