@@ -132,7 +132,7 @@ def test_users_who_differ_are_found_out_and_not_hidden() -> None:
 
 
 def test_a_bad_share_with_too_low_an_overdispersion_says_with_which_to_start() -> None:
-    recording = by_burst(4, 600)
+    recording = by_burst(2, 600)
     found = measure(HALF, recording)
     calibration = calibrate(HALF, recording, found, replays=400)
     assert calibration.finding in (Finding.DOES_NOT_HOLD, Finding.IN_DOUBT)

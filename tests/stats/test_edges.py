@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import log
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_overdispersion_carried_in_parts_is_that_of_all_at_once() -> None:
         befores += known.tolist()
         soons += after.tolist()
     assert (befores, soons) == (before.tolist(), soon.tolist())
-    for name in ("seen", "nominal", "green", "blue", "last", "phi"):
+    for name in ("seen", "nominal", "sums", "last", "phi"):
         assert getattr(state, name).tolist() == getattr(whole, name).tolist(), name
 
 
@@ -174,7 +175,7 @@ def test_a_difference_of_95_points_is_not_asked_about() -> None:
 def test_buckets_of_one_call_each_have_the_overdispersion_of_the_slow_judge() -> None:
     outcomes = [(1, 0), (0, 1), (0, 0), (1, 1), (1, 0), (1, 0), (0, 1)]
     buckets = [bucket((1, blue), (1, green), 10 * t) for t, (blue, green) in enumerate(outcomes)]
-    slow = Dispersion()
+    slow = Dispersion(Fraction(1))
     for k in buckets:
         slow.add(k)
     before, soon, state = start_dispersion().after(to_columns(buckets))

@@ -123,14 +123,17 @@ def _played(plan: Plan, recording: Recording, found: Mapping[str, float]) -> tup
     ramp = replace(
         plan, checks=checks, steps=tuple(replace(step, approve=False) for step in plan.steps), time_limit=None
     )
-    needed = _needed(ramp, recording)
+    needed = _needed(ramp, recording, found)
     if needed <= recording.seconds:
         return ramp, needed, False
     constant = replace(ramp, steps=(Step(weight=plan.steps[-1].weight, bake=0.0),))
-    return constant, _needed(constant, recording), len(plan.steps) > 1 or plan.steps[0].bake > 0
+    return constant, _needed(constant, recording, found), len(plan.steps) > 1 or plan.steps[0].bake > 0
 
 
-def _needed(plan: Plan, recording: Recording) -> float:
+def _needed(plan: Plan, recording: Recording, found: Mapping[str, float]) -> float:
+    """What it takes at the overdispersion that was measured, where a check starts with less: it will be learnt."""
+    learnt = (replace(c, overdispersion=max(c.overdispersion, found[c.metric])) for c in plan.checks)
+    plan = replace(plan, checks=tuple(learnt))
     histories = {metric: tape.history for metric, tape in recording.tapes.items()}
     calls = max((history.n for history in histories.values()), default=0)
     traffic = calls / recording.seconds if calls else 0.0

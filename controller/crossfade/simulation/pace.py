@@ -9,6 +9,8 @@ bad answers are so rare that no formula for a walk with small steps fits: the fi
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from crossfade.simulation.alike import Alike, loss_size
 from crossfade.simulation.traffic import Rates
 from crossfade.stats.balanced import small_bucket
 from crossfade.stats.base_rate import start_base_rate
-from crossfade.stats.columns import Columns, Floats
+from crossfade.stats.columns import LEAST_CALLS, Columns, Floats
 from crossfade.stats.gate import log_e_gate
 from crossfade.stats.mixture import GATE_WEIGHTS, log_sum
 
@@ -65,9 +67,10 @@ def calls_to_pass(
 
 
 def merged(calls: float, weight: float) -> float:
-    """Calls of a judged bucket: buckets of so many calls are merged until each variant has one."""
-    empty = max((1 - weight) ** calls, weight**calls)
-    return max(2.0, calls / (1 - empty) if empty < 1 else 1 / min(weight, 1 - weight))
+    """Calls of a judged bucket: buckets of so many calls are merged until they have `LEAST_CALLS`, of both variants."""
+    rare = min(weight, 1 - weight)
+    enough = ceil(LEAST_CALLS / calls) * calls
+    return float(enough + (1 - rare) ** enough * calls / (1 - (1 - rare) ** calls))
 
 
 def _strides(walked: Floats, level: float, rng: np.random.Generator, runs: int) -> Floats:
