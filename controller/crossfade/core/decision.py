@@ -178,13 +178,16 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
     if not conditions.calls:
         return Reason.NO_TRAFFIC
     gating = judgement.gating
-    lacking = [verdict for verdict in gating if verdict.ruling is Ruling.NO_DATA]
+    lacking = [verdict for verdict in gating if verdict.ruling is Ruling.NO_DATA and not verdict.has_both]
     if not gating or any(not conditions.waiting.get(verdict.check.metric) for verdict in lacking):
         return Reason.NO_DATA
     if lacking:
         return Reason.NOT_MATURE
     if any(
-        verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating
+        verdict.ruling is Ruling.NO_DATA
+        or verdict.step_buckets < plan.least_buckets
+        or verdict.step_green.n < plan.least_green_calls
+        for verdict in gating
     ):
         return Reason.TOO_FEW
     if _bake_left(rollout, now) > 0:

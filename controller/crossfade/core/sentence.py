@@ -36,6 +36,11 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
     """What is known of one check, and what is missing for its gate. `waiting`: see `Conditions`, of its metric."""
     check = verdict.check
     match verdict.ruling:
+        case Ruling.NO_DATA if verdict.has_both:
+            return (
+                f"{verdict.step_blue.n:,} {metric_of(check.metric).of} of blue and {verdict.step_green.n:,} of green are"
+                f" in: too few yet to compare by {check.said}"
+            )
         case Ruling.NO_DATA if waiting:
             of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"
             verb = "are" if waiting > 1 else "is"
@@ -197,7 +202,7 @@ def _missing(decision: Decision) -> str:
             lacking = [
                 verdict_sentence(v, conditions.waiting.get(v.check.metric, 0))
                 for v in gating
-                if v.ruling is Ruling.NO_DATA
+                if v.ruling is Ruling.NO_DATA and not v.has_both
             ]
             return f"{'; '.join(lacking) or 'no check has data'}."
         case Reason.TOO_FEW:

@@ -52,6 +52,11 @@ class Verdict:
     step_buckets: int = 0
 
     @property
+    def has_both(self) -> bool:
+        """Whether the step has sealed calls of both variants, though they may be too few to be judged yet."""
+        return bool(self.step_blue.n and self.step_green.n)
+
+    @property
     def gate_passed(self) -> bool:
         """Whether green is shown to be within the gate's margin, on this step's evidence alone."""
         return self.log_e_gate >= self.log_e_gate_needed
