@@ -200,9 +200,7 @@ def _missing(decision: Decision) -> str:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
         case Reason.NO_DATA | Reason.NOT_MATURE:
             lacking = [
-                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0))
-                for v in gating
-                if v.ruling is Ruling.NO_DATA and not v.has_both
+                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0)) for v in decision.judgement.lacking
             ]
             return f"{'; '.join(lacking) or 'no check has data'}."
         case Reason.TOO_FEW:

@@ -112,6 +112,11 @@ class Judgement:
         return tuple(verdict for verdict in self.verdicts if verdict.check.gating)
 
     @property
+    def lacking(self) -> tuple[Verdict, ...]:
+        """Those of the gating that have nothing to judge: no sealed calls of the step, or of one variant alone."""
+        return tuple(v for v in self.gating if v.ruling is Ruling.NO_DATA and not v.has_both)
+
+    @property
     def worst(self) -> Ruling:
         """The worst ruling of all gating checks, in the order failed, no_data, inconclusive, passed."""
         rulings = [v.ruling for v in self.verdicts if v.check.gating or v.ruling is Ruling.FAILED]

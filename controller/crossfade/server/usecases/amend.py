@@ -122,7 +122,7 @@ def _judged(connection: Connection, stored: Stored, at: datetime) -> Judgement:
     """What is known of the checks now. Raises `Conflict` when the next look would act on a failed check."""
     rollout = stored.rollout
     judgement = judge_carried(rollout.plan, carry(connection, stored, at), step=rollout.step)
-    decision = decide(rollout, judgement, circumstances(connection, stored, at), at)
+    decision = decide(rollout, judgement, circumstances(connection, stored, judgement, at), at)
     if decision.reason is Reason.CHECK_FAILED and decision.act in (Act.ROLL_BACK, Act.PAUSE):
         assert decision.failed is not None
         does = "rolls it back" if decision.act is Act.ROLL_BACK else "pauses it"
