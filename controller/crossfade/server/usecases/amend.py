@@ -24,7 +24,7 @@ from crossfade.server.gather import circumstances
 from crossfade.server.limits import fix_limits
 from crossfade.server.store import journal, rollouts
 from crossfade.server.store.rollouts import Stored
-from crossfade.server.usecases.act import MOST_REASON, refuse_older
+from crossfade.server.usecases.act import MOST_REASON, after_last_look, refuse_older
 from crossfade.server.usecases.moves import save_move
 from crossfade.stats.judge import judge_carried
 
@@ -110,12 +110,9 @@ def _whole(item: Any, there: Mapping[str, dict[str, Any]]) -> Any:
 
 
 def _after_all_before(stored: Stored, now: datetime) -> datetime:
-    """Now, but not before the last look, and later than when any check began: clocks of several controllers differ,
-    and whoever waited for the row asked before the look that they waited for.
-    """
+    """Now, but not before the last look, and later than when any check began."""
     begun = [datetime.fromtimestamp(c.since, UTC) for c in stored.rollout.plan.checks if c.since is not None]
-    looked = [stored.evaluated_at] if stored.evaluated_at else []
-    return max([now, *looked, *(since + timedelta(microseconds=1) for since in begun)])
+    return max([after_last_look(stored, now), *(since + timedelta(microseconds=1) for since in begun)])
 
 
 def _judged(connection: Connection, stored: Stored, at: datetime) -> Judgement:
