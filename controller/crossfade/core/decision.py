@@ -49,8 +49,8 @@ class Conditions:
 
     `traffic` is the route's calls a second of late; `throttled` the share of green's recent attempts that met
     throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
-    rollout last began to run, out of `attempts`. `waiting` has, by gating metric that has nothing to judge, green's calls (or
-    scores) that are in and whose bucket is not sealed yet; only where there are any.
+    rollout last began to run, out of `attempts`. `waiting` has, by gating metric that has nothing to judge,
+    green's calls (or scores) that are in and whose bucket is not sealed yet; only where there are any.
     """
 
     calls: int = 0

@@ -37,9 +37,10 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
     check = verdict.check
     match verdict.ruling:
         case Ruling.NO_DATA if verdict.has_both:
+            of = metric_of(check.metric).of
             return (
-                f"{verdict.step_blue.n:,} {metric_of(check.metric).of} of blue and {verdict.step_green.n:,} of green are"
-                f" in: too few yet to compare by {check.said}"
+                f"{verdict.step_blue.n:,} {of} of blue and {verdict.step_green.n:,} of green are in: too few yet to"
+                f" compare by {check.said}"
             )
         case Ruling.NO_DATA if waiting:
             of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"

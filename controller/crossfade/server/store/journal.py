@@ -59,9 +59,7 @@ def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
     return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
 
 
-def plans_replaced(
-    connection: Connection, rollout_ids: Iterable[int]
-) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+def plans_replaced(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, list[tuple[float, dict[str, Any]]]]:
     """By rollout, the plans that an amendment replaced, in their order, and when, in seconds since 1970."""
     query = select(journal.c.rollout_id, journal.c.at, journal.c.numbers["before"].label("plan")).where(
         journal.c.rollout_id.in_(sorted(rollout_ids)), journal.c.act == AMEND
