@@ -14,7 +14,7 @@ from crossfade.core.evidence import Summary
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach, Check, Plan, Step
 from crossfade.core.rollout import Rollout
-from crossfade.core.sentence import sentence, split_sentence
+from crossfade.core.sentence import sentence, split_sentence, verdict_sentence
 from crossfade.core.verdict import SAMPLE_RATIO, Judgement, Ruling, Split, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,13 +36,14 @@ def rollout(plan: Plan = PLAN, **changes: Any) -> Rollout:
 
 def verdict(check: Check = ERRORS, ruling: Ruling = Ruling.PASSED, **changes: Any) -> Verdict:
     green, blue = Summary(500, 5, 5), Summary(9_500, 95, 95)
+    none = ruling is Ruling.NO_DATA
     fields: dict[str, Any] = {
         "check": check,
         "ruling": ruling,
         "blue": blue,
         "green": green,
-        "step_blue": blue,
-        "step_green": green,
+        "step_blue": Summary() if none else blue,
+        "step_green": Summary() if none else green,
         "estimate": 0.0,
         "gate_margin": check.gate_margin(50),
         "log_e_worse": 9.0 if ruling is Ruling.FAILED else 0.0,
@@ -50,7 +51,7 @@ def verdict(check: Check = ERRORS, ruling: Ruling = Ruling.PASSED, **changes: An
         "log_e_gate": 9.0 if ruling is Ruling.PASSED else 0.0,
         "log_e_gate_needed": NEEDED,
         "buckets": 60,
-        "step_buckets": 60,
+        "step_buckets": 0 if none else 60,
     }
     return Verdict(**(fields | changes))
 
@@ -60,6 +61,8 @@ def judgement(*verdicts: Verdict) -> Judgement:
     return Judgement(verdicts=verdicts, log_e_worse=worst, log_e_worse_needed=NEEDED)
 
 
+FILLING = verdict(ruling=Ruling.NO_DATA, step_blue=Summary(14, 1, 1), step_green=Summary(2))
+"""Sealed calls of both variants, fewer than a judged bucket has."""
 ALL_PASSED = judgement(verdict(), verdict(ACCURACY))
 RIGHT = Split(calls=10_000, green=1_012, expected=1_000.0, log_e=0.4, log_e_needed=math.log(1000))
 WRONG = replace(RIGHT, green=1_204, log_e=-math.log(0.0004))
@@ -115,6 +118,9 @@ def test_a_breach_that_is_only_told_is_told() -> None:
             judgement(verdict(), verdict(ACCURACY, Ruling.NO_DATA)),
             Reason.NOT_MATURE,
         ),
+        ({}, TRAFFIC, judgement(FILLING, verdict(ACCURACY)), Reason.TOO_FEW),
+        ({}, replace(TRAFFIC, waiting={"error_rate": 3}), judgement(FILLING, verdict(ACCURACY)), Reason.TOO_FEW),
+        ({}, TRAFFIC, judgement(FILLING, verdict(ACCURACY, Ruling.NO_DATA)), Reason.NO_DATA),
         ({}, TRAFFIC, judgement(verdict(step_buckets=5), verdict(ACCURACY)), Reason.TOO_FEW),
         ({}, TRAFFIC, judgement(verdict(step_green=Summary(29)), verdict(ACCURACY)), Reason.TOO_FEW),
         ({"step_started_at": NOW - timedelta(seconds=599)}, TRAFFIC, ALL_PASSED, Reason.BAKING),
@@ -305,6 +311,17 @@ def test_a_rollback_says_everything_in_one_sentence() -> None:
         "Rolled back from 5 %: error rate 9.11 % (41 of 450) on green against 0.22 % (9 of 4,102) on blue, worse by"
         " 8.9 points; the evidence that green is worse is 160,000 to 1, and 20 to 1 was asked."
     )
+
+
+def test_what_is_in_and_too_few_to_be_judged_is_not_called_nothing() -> None:
+    held = decide(rollout(), judgement(FILLING, verdict(ACCURACY)), TRAFFIC, NOW)
+    assert sentence(held) == (
+        "Holding at 5 %: too few calls to judge this step: 2 of 30 green calls, 0 of 6 time buckets."
+    )
+    said = "14 calls of blue and 2 of green are in: too few yet to compare by error rate"
+    assert [verdict_sentence(FILLING, waiting) for waiting in (0, 3)] == [said, said]
+    both = decide(rollout(), judgement(FILLING, verdict(ACCURACY, Ruling.NO_DATA)), TRAFFIC, NOW)
+    assert sentence(both) == "Holding at 5 %: no scored calls of both variants are in yet to compare by accuracy."
 
 
 MATURE = "and not mature yet to compare by {}: that is judged 60 s after the end of a bucket."

@@ -339,8 +339,16 @@ def test_every_question_says_the_numbers_it_was_answered_from() -> None:
         ("accuracy: failed, accepted by a person", "no"),
         ("1 of 1,234 recent attempts", "no"),
         ("10,000 calls, 500 of them on green", "yes"),
-        ("error rate: 60 judged buckets in this step; accuracy: 60 judged buckets in this step", "yes"),
-        ("error rate: 60 judged buckets in this step; accuracy: 60 judged buckets in this step", "yes"),
+        (
+            "error rate: 9,500 calls of blue and 500 of green in this step;"
+            " accuracy: 9,500 calls of blue and 500 of green in this step",
+            "yes",
+        ),
+        (
+            "error rate: 9,500 calls of blue and 500 of green in this step;"
+            " accuracy: 9,500 calls of blue and 500 of green in this step",
+            "yes",
+        ),
         (
             "error rate: 60 buckets, 500 green calls; accuracy: 60 buckets, 500 green calls; at least 6 and 30",
             "yes",

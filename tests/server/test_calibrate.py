@@ -199,3 +199,18 @@ def test_every_problem_of_a_calibration_is_named(plane: Plane) -> None:
     with pytest.raises(NotFound):
         calibrated(plane, route="nowhere")
     assert plane.now == START
+
+
+def test_a_check_added_while_it_runs_starts_as_at_registration(plane: Plane) -> None:
+    served(plane, size=4)
+    accuracy = {"metric": "score.accuracy", "margin": 5, "maturity": 20}
+    rollout = register(plane, plan=HALF | {"checks": [accuracy]}).rollout
+    errors = {"metric": "error_rate", "margin": 5}
+    added = plane.amend(rollout.id, accuracy, errors).rollout.plan.checks[1]
+    assert added.overdispersion == pytest.approx(4, abs=1)
+    again = plane.amend(rollout.id, accuracy, errors | {"margin": 6}).rollout.plan.checks[1]
+    assert again.overdispersion == added.overdispersion  # what is left out stays
+    plane.amend(rollout.id, accuracy)
+    assert (
+        plane.amend(rollout.id, accuracy, errors | {"overdispersion": 1.5}).rollout.plan.checks[1].overdispersion == 1.5
+    )

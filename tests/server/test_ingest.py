@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from plane import SECRET, START, Plane
@@ -132,6 +133,21 @@ def test_a_replacement_after_the_seal_is_kept_beside_the_judged_score(plane: Pla
     plane.score((call, 0.75))
     assert plane.sql("SELECT value, late_value FROM scores") == [(0.25, 0.75)]
     assert plane.one("SELECT count(*) FROM scores") == 1
+
+
+@pytest.mark.parametrize("accuracy", [[], [{"metric": "score.accuracy", "maturity": 7200}]])
+def test_what_was_judged_stays_sealed_when_its_check_is_amended(plane: Plane, accuracy: list[dict[str, Any]]) -> None:
+    rollout = plane.register()
+    judged = plane.call_id(rollout.id, "green")
+    plane.score((judged, 0.25))
+    plane.later(100)
+    plane.amend(rollout.id, {"metric": "error_rate"}, *accuracy)
+    plane.later(10)
+    fresh = plane.call_id(rollout.id, "green")
+    plane.score((fresh, 0.5))
+    plane.later(600)
+    plane.score((judged, 0.75), (fresh, 1.0))
+    assert plane.sql("SELECT value, late_value FROM scores ORDER BY called_at") == [(0.25, 0.75), (1.0, None)]
 
 
 def test_bad_scores_are_refused_whole_each_with_its_path(plane: Plane) -> None:

@@ -233,3 +233,18 @@ def test_only_the_last_buckets_are_kept_when_asked_and_the_totals_stay(plane: Pl
     document = few.to_dict()
     assert document["checks"][0]["buckets"][0]["gate"]["u"]
     assert read_plan(Reader(document["plan"])).alpha == 0.05
+
+
+@pytest.mark.parametrize("behind", [0, 3])
+def test_an_act_on_a_controller_whose_clock_is_behind_comes_after_the_look_it_came_after(
+    plane: Plane, behind: float
+) -> None:
+    number = lived(plane, looks=20, acts={15: "pause"})
+    plane.later(-behind)
+    plane.act(number, "resume")
+    plane.later(behind)
+    for _ in range(3):
+        plane.later(10)
+        plane.tick()
+    assert stored(plane, number).phase == "progressing"
+    assert (again(plane, number).differs, explained(plane, number).differs) == ((), ())

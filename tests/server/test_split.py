@@ -199,6 +199,23 @@ def test_a_person_accepts_a_wrong_split_by_resuming_and_it_is_only_told_from_the
     assert asked.numbers.endswith("accepted by a person")
 
 
+def test_a_wrong_split_stays_accepted_when_checks_are_amended_until_it_is_tested_by_another_maturity(
+    plane: Plane,
+) -> None:
+    rollout = wrong(plane)
+    plane.act(rollout.id, "resume")
+    assert plane.amend(rollout.id, {"metric": "error_rate", "margin": 3}).rollout.accepted == (SAMPLE_RATIO,)
+    plane.later(10)
+    plane.tick()
+    assert stored(plane, rollout.id).phase == "progressing"
+    assert (again(plane, rollout.id).differs, explained(plane, rollout.id).differs) == ((), ())
+    assert plane.amend(rollout.id, {"metric": "error_rate", "maturity": 30}).rollout.accepted == ()
+    plane.later(30)
+    plane.tick()
+    assert stored(plane, rollout.id).phase == "paused"  # it is as wrong by that one
+    assert (again(plane, rollout.id).differs, explained(plane, rollout.id).differs) == ((), ())
+
+
 def test_a_pause_for_a_wrong_split_is_replayed_and_explained_as_it_was(plane: Plane) -> None:
     rollout = wrong(plane)
     plane.later(600)

@@ -115,10 +115,25 @@ def test_what_arrives_after_the_seal_is_counted_and_not_judged(plane: Plane) -> 
         stored = rollouts.find(connection, rollout.id)
         assert stored is not None
         (series,) = evidence(connection, stored, stored.rollout.plan, plane.now)
-        conditions = circumstances(connection, stored, plane.now)
+        judgement = judge(stored.rollout.plan, (series,), step=0)
+        conditions = circumstances(connection, stored, judgement, plane.now)
     assert [(bucket.blue.n, bucket.green.n, bucket.green.s) for bucket in series.buckets] == [(50, 5, 0)]
     assert (conditions.green_calls, conditions.waiting) == (12, {})
     assert sum(total.calls for total in totals(plane.engine)) == 62
+
+
+def test_what_waits_to_be_judged_is_read_only_while_nothing_is(plane: Plane) -> None:
+    rollout = plane.register()
+    place: dict[str, Any] = {"rollout": rollout.id}
+    plane.later(10)
+    for ago in (10, 0):
+        plane.observe(plane.row("blue", 50, ago=ago, **place), plane.row("green", 5, ago=ago, **place))
+        plane.tick()
+        plane.later(30)
+    plane.tick()
+    first, *_, last = evaluations(plane.engine, rollout.id)
+    assert first.conditions["waiting"] == {"error_rate": 5}
+    assert last.conditions["waiting"] == {}  # the second five are not sealed yet, and a maturity may be days
 
 
 def test_calls_and_scores_that_are_in_and_not_sealed_are_said_to_be_not_mature(plane: Plane) -> None:

@@ -49,8 +49,8 @@ class Conditions:
 
     `traffic` is the route's calls a second of late; `throttled` the share of green's recent attempts that met
     throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
-    rollout last began to run, out of `attempts`. `waiting` has, by gating metric, green's calls (or scores) that are in
-    and not judged yet, because their bucket is not sealed; only where there are any.
+    rollout last began to run, out of `attempts`. `waiting` has, by gating metric that has nothing to judge,
+    green's calls (or scores) that are in and whose bucket is not sealed yet; only where there are any.
     """
 
     calls: int = 0
@@ -178,13 +178,16 @@ def _holding(rollout: Rollout, judgement: Judgement, conditions: Conditions, now
     if not conditions.calls:
         return Reason.NO_TRAFFIC
     gating = judgement.gating
-    lacking = [verdict for verdict in gating if verdict.ruling is Ruling.NO_DATA]
+    lacking = judgement.lacking
     if not gating or any(not conditions.waiting.get(verdict.check.metric) for verdict in lacking):
         return Reason.NO_DATA
     if lacking:
         return Reason.NOT_MATURE
     if any(
-        verdict.step_buckets < plan.least_buckets or verdict.step_green.n < plan.least_green_calls for verdict in gating
+        verdict.ruling is Ruling.NO_DATA
+        or verdict.step_buckets < plan.least_buckets
+        or verdict.step_green.n < plan.least_green_calls
+        for verdict in gating
     ):
         return Reason.TOO_FEW
     if _bake_left(rollout, now) > 0:

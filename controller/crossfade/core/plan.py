@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from crossfade.core.metric import ALLOWED, PATTERN, SCORE_PREFIX, is_metric, metric_of
+from crossfade.core.metric import ALLOWED, ERROR_RATE, PATTERN, SCORE_PREFIX, is_metric, metric_of
 from crossfade.core.reading import Reader
 
 CALLS_MATURE = 150.0
@@ -119,6 +119,11 @@ class Plan:
     def shares(self) -> tuple[float, ...]:
         """Each check's share of alpha; all together at most 1."""
         return tuple(1 / len(self.checks) if check.share is None else check.share for check in self.checks)
+
+    @property
+    def split_maturity(self) -> float:
+        """How long after a bucket's end the split of its calls is tested: as the error rate, checked or not."""
+        return next((check.maturity for check in self.checks if check.metric == ERROR_RATE), CALLS_MATURE)
 
     def gate_weight(self, step: int) -> float:
         """The weight the gate at the end of `step` leads to, in percent; 100 is promotion."""

@@ -100,7 +100,7 @@ def _holding(decision: Decision) -> list[_Asked]:
         _Asked(
             Reason.NO_DATA, "Is anything in for every gating check?", _each(gating, partial(_in, conditions)), "yes"
         ),
-        _Asked(Reason.NOT_MATURE, "Is some of it mature, of both variants?", _each(gating, _buckets), "yes"),
+        _Asked(Reason.NOT_MATURE, "Is some of it mature, of both variants?", _each(gating, _mature), "yes"),
         _Asked(
             Reason.TOO_FEW,
             "Are there enough buckets and green calls?",
@@ -137,13 +137,13 @@ def _of(log_e: float, needed: float) -> str:
     return f"log E {log_e:.3f} of {needed:.3f}"
 
 
-def _buckets(verdict: Verdict) -> str:
-    return f"{verdict.step_buckets:,} judged buckets in this step"
+def _mature(verdict: Verdict) -> str:
+    return f"{verdict.step_blue.n:,} calls of blue and {verdict.step_green.n:,} of green in this step"
 
 
 def _in(conditions: Conditions, verdict: Verdict) -> str:
     waiting = conditions.waiting.get(verdict.check.metric, 0)
-    return _buckets(verdict) if verdict.step_buckets else f"{waiting:,} of green's wait to be judged"
+    return _mature(verdict) if verdict.has_both else f"{waiting:,} of green's wait to be judged"
 
 
 def _counts(verdict: Verdict) -> str:

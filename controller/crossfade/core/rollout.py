@@ -8,6 +8,7 @@ from datetime import datetime
 
 from crossfade.core.phase import LIVE, Phase, Verb, move
 from crossfade.core.plan import Plan
+from crossfade.core.verdict import SAMPLE_RATIO
 from crossfade.errors import Conflict
 
 
@@ -82,7 +83,8 @@ class Rollout:
     def amended(self, plan: Plan) -> Rollout:
         """The rollout under a plan with other checks; raises `Conflict` unless it is running or paused.
 
-        A breach that a person accepted stays accepted for as long as its check's evidence goes on.
+        A breach that a person accepted stays accepted for as long as its check's evidence goes on, and so does a wrong
+        split.
         """
         if self.phase not in (Phase.PROGRESSING, Phase.PAUSED):
             raise Conflict(
@@ -90,5 +92,7 @@ class Rollout:
             )
         before = {check.identity for check in self.plan.checks}
         kept = {check.metric for check in plan.checks if check.identity in before}
+        if plan.split_maturity == self.plan.split_maturity:
+            kept.add(SAMPLE_RATIO)
         accepted = tuple(metric for metric in self.accepted if metric in kept)
         return replace(self, plan=plan, accepted=accepted, version=self.version + 1)

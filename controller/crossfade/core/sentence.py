@@ -36,6 +36,12 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
     """What is known of one check, and what is missing for its gate. `waiting`: see `Conditions`, of its metric."""
     check = verdict.check
     match verdict.ruling:
+        case Ruling.NO_DATA if verdict.has_both:
+            of = metric_of(check.metric).of
+            return (
+                f"{verdict.step_blue.n:,} {of} of blue and {verdict.step_green.n:,} of green are in: too few yet to"
+                f" compare by {check.said}"
+            )
         case Ruling.NO_DATA if waiting:
             of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"
             verb = "are" if waiting > 1 else "is"
@@ -195,9 +201,7 @@ def _missing(decision: Decision) -> str:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
         case Reason.NO_DATA | Reason.NOT_MATURE:
             lacking = [
-                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0))
-                for v in gating
-                if v.ruling is Ruling.NO_DATA
+                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0)) for v in decision.judgement.lacking
             ]
             return f"{'; '.join(lacking) or 'no check has data'}."
         case Reason.TOO_FEW:

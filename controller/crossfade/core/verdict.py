@@ -52,6 +52,11 @@ class Verdict:
     step_buckets: int = 0
 
     @property
+    def has_both(self) -> bool:
+        """Whether the step has sealed calls of both variants, though they may be too few to be judged yet."""
+        return bool(self.step_blue.n and self.step_green.n)
+
+    @property
     def gate_passed(self) -> bool:
         """Whether green is shown to be within the gate's margin, on this step's evidence alone."""
         return self.log_e_gate >= self.log_e_gate_needed
@@ -105,6 +110,11 @@ class Judgement:
     def gating(self) -> tuple[Verdict, ...]:
         """The verdicts that the gate of a step needs."""
         return tuple(verdict for verdict in self.verdicts if verdict.check.gating)
+
+    @property
+    def lacking(self) -> tuple[Verdict, ...]:
+        """Those of the gating that have nothing to judge: no sealed calls of the step, or of one variant alone."""
+        return tuple(v for v in self.gating if v.ruling is Ruling.NO_DATA and not v.has_both)
 
     @property
     def worst(self) -> Ruling:

@@ -18,6 +18,7 @@ from crossfade.core.outcome import Outcome
 from crossfade.core.plan import Check, Plan
 from crossfade.core.sealing import last_sealed
 from crossfade.core.split import Variant
+from crossfade.core.verdict import Judgement
 from crossfade.server.store import observations, snapshots
 from crossfade.server.store.losses import history, losses, past
 from crossfade.server.store.rollouts import Stored
@@ -56,12 +57,20 @@ def first_bucket(stored: Stored, check: Check, length: int) -> int:
 
 
 def buckets_between(
-    connection: Connection, stored: Stored, check: Check, *, after: int, sealed: int, length: int
+    connection: Connection,
+    stored: Stored,
+    check: Check,
+    *,
+    after: int,
+    sealed: int,
+    length: int,
+    variants: Iterable[Variant] = Variant,
 ) -> tuple[Bucket, ...]:
-    """The check's buckets that start in (`after`, `sealed`], in time order."""
+    """The check's buckets that start in (`after`, `sealed`], in time order, with what they have of these variants."""
     if sealed <= after:
         return ()
-    place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
+    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
+    place["variants"] = variants
     return _buckets(losses(connection, check, **place, seal=length + check.maturity, length=length))
 
 
@@ -77,8 +86,8 @@ def _buckets(rows: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
     )
 
 
-def circumstances(connection: Connection, stored: Stored, now: datetime) -> Conditions:
-    """What decide must know besides the verdicts."""
+def circumstances(connection: Connection, stored: Stored, judgement: Judgement, now: datetime) -> Conditions:
+    """What decide must know besides the judgement."""
     rollout = stored.rollout
     place = {"rollout": rollout.id, "route": stored.route_id}
     calls, green = observations.step_calls(connection, **place, step=rollout.step)
@@ -96,18 +105,29 @@ def circumstances(connection: Connection, stored: Stored, now: datetime) -> Cond
         misconfigured=_of(own, Outcome.MISCONFIGURED, Outcome.DENIED),
         # A call that another Model answered brought one attempt that was not green's.
         attempts=max(0, sum(own.values()) - elsewhere),
-        waiting=_waiting(connection, stored, now),
+        waiting=_waiting(connection, stored, judgement, now),
     )
 
 
-def _waiting(connection: Connection, stored: Stored, now: datetime) -> dict[str, int]:
-    """Green's calls or scores of the step that are in and not sealed yet, by gating metric; those with any."""
+def _waiting(connection: Connection, stored: Stored, judgement: Judgement, now: datetime) -> dict[str, int]:
+    """Green's calls or scores of the step that are in and not sealed yet, by metric; those with any.
+
+    Only where nothing is judged, where it is said: a maturity may be days, and nothing of them is carried.
+    """
     _, length = snapshots.state(connection)
     found = {}
-    for check in (check for check in stored.rollout.plan.checks if check.gating):
+    for check in (verdict.check for verdict in judgement.lacking):
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
         after = max(sealed, first_bucket(stored, check, length) - length)
-        buckets = buckets_between(connection, stored, check, after=after, sealed=int(now.timestamp()), length=length)
+        buckets = buckets_between(
+            connection,
+            stored,
+            check,
+            after=after,
+            sealed=int(now.timestamp()),
+            length=length,
+            variants=(Variant.GREEN,),
+        )
         found[check.metric] = sum(bucket.green.n for bucket in buckets if bucket.step == stored.rollout.step)
     return {metric: n for metric, n in found.items() if n}
 

@@ -126,17 +126,16 @@ def _up_to_the_end(entries: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
 def _events(
     entries: Iterable[Row[Any]], looks: Sequence[Row[Any]], amended: Sequence[Amended]
 ) -> list[Look | Moved | Amended]:
-    """Looks and people's acts in the order they happened. The journal's order is that in which they were committed:
-    an act that waited for a look that was under way comes after it, though it was asked for before. `amended` are the
-    amendments among the entries, in their order.
+    """Looks and people's acts in the order they happened: the journal's, which is that in which they were committed. A
+    look of the same moment as an entry came before it (`usecases.act.after_last_look`). `amended` are the amendments
+    among the entries, in their order.
     """
     events: list[Look | Moved | Amended] = []
     waiting = [Look(at=row.at, step=row.step, conditions=conditions(row)) for row in reversed(looks)]
     amendments = iter(amended)
     for entry in entries:
         moved = _moved(entry)
-        first = entry.actor_kind == journal.CONTROLLER or entry.act == AMEND  # a look of the same moment
-        while waiting and (waiting[-1].at < entry.at or (first and waiting[-1].at == entry.at)):
+        while waiting and waiting[-1].at <= entry.at:
             events.append(waiting.pop())
         if entry.act == AMEND:
             events.append(next(amendments))

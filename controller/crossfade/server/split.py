@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from crossfade.core.evidence import ByChance, Shares
-from crossfade.core.plan import CALLS_MATURE, Plan
+from crossfade.core.plan import Plan
 from crossfade.core.sealing import last_sealed
 from crossfade.core.verdict import SAMPLE_RATIO, Split
 from crossfade.server.store import carried as store
@@ -26,14 +26,14 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
     _, length = snapshots.state(connection)
     plan = stored.rollout.plan
     weights = [step.weight for step in plan.steps]
-    fingerprint = f"{FORMAT} weights={weights!r} maturity={_maturity(plan)!r} bucket={length}"
+    fingerprint = f"{FORMAT} weights={weights!r} maturity={plan.split_maturity!r} bucket={length}"
     row = store.found(connection, stored.rollout.id).get(SAMPLE_RATIO)
     if row is not None and row.fingerprint == fingerprint:
         before, after = from_document(row.document), row.sealed
     else:
         row = None
         before, after = start_sample_ratio(), _first(stored, length) - length
-    sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=_maturity(plan)))
+    sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity))
     buckets = _between(connection, stored, plan, after=after, sealed=sealed, length=length)
     ratio = before.after((each.weight, each.green, each.blue) for each in buckets)
     if row is None or buckets:
@@ -51,9 +51,9 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
 def by_chance(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> ByChance:
     """All of it that was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
-    sealed = last_sealed(now.timestamp(), length=length, maturity=_maturity(plan))
+    sealed = last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity)
     after = _first(stored, length) - length
-    return ByChance(_maturity(plan), _between(connection, stored, plan, after=after, sealed=sealed, length=length))
+    return ByChance(plan.split_maturity, _between(connection, stored, plan, after=after, sealed=sealed, length=length))
 
 
 def _between(
@@ -62,13 +62,8 @@ def _between(
     if sealed <= after:
         return ()
     place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
-    rows = chance_sums(connection, **place, seal=length + _maturity(plan))
+    rows = chance_sums(connection, **place, seal=length + plan.split_maturity)
     return tuple(Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue) for row in rows)
-
-
-def _maturity(plan: Plan) -> float:
-    """That of the error rate, or what it would be where the plan does not check it."""
-    return next((c.maturity for c in plan.checks if c.metric == "error_rate"), CALLS_MATURE)
 
 
 def _first(stored: Stored, length: int) -> int:

@@ -58,10 +58,9 @@ def tick(engine: Engine, *, now: datetime) -> int:
 def evaluate(connection: Connection, rollout_id: int, now: datetime) -> Decision:
     """One rollout's turn: carry, judge, decide, apply, save, journal. The transaction holds its row."""
     stored = rollouts.find(connection, rollout_id)
-    carried, conditions = carry(connection, stored, now), circumstances(connection, stored, now)
-    judgement = judge_carried(stored.rollout.plan, carried, step=stored.rollout.step)
+    judgement = judge_carried(stored.rollout.plan, carry(connection, stored, now), step=stored.rollout.step)
     judgement = replace(judgement, split=carry_split(connection, stored, now))
-    decision = decide(stored.rollout, judgement, conditions, now)
+    decision = decide(stored.rollout, judgement, circumstances(connection, stored, judgement, now), now)
     after = apply(decision)
     text, figures = sentence(decision), decision_figures(decision)
     said = _said(stored, decision, text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, text
 
+from crossfade.core.amendment import AMEND
 from crossfade.core.phase import Verb
 from crossfade.core.rollout import Rollout
 from crossfade.server.store.schema import journal
@@ -55,6 +57,17 @@ def advances(connection: Connection, rollout_id: int) -> dict[int, datetime]:
         journal.c.rollout_id == rollout_id, journal.c.act == Verb.ADVANCE, journal.c.step.is_not(None)
     )
     return {row.step: row.at for row in connection.execute(query.order_by(journal.c.id.desc()))}
+
+
+def plans_replaced(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+    """By rollout, the plans that an amendment replaced, in their order, and when, in seconds since 1970."""
+    query = select(journal.c.rollout_id, journal.c.at, journal.c.numbers["before"].label("plan")).where(
+        journal.c.rollout_id.in_(sorted(rollout_ids)), journal.c.act == AMEND
+    )
+    found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
+    for row in connection.execute(query.order_by(journal.c.id)):
+        found.setdefault(row.rollout_id, []).append((row.at.timestamp(), row.plan))
+    return found
 
 
 def calibration(connection: Connection, rollout_id: int) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ calls, the sum of their losses, the sum of the squared losses. What was received
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 from crossfade.core.evidence import Summary
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
+from crossfade.core.split import Variant
 from crossfade.server.store import declared, journal, rollouts
 
 HISTORY = timedelta(days=1)
@@ -64,13 +65,15 @@ def losses(
     sealed: int,
     seal: float,
     length: int,
+    variants: Iterable[Variant] = Variant,
 ) -> Sequence[Row[Any]]:
     """(bucket, step, variant, n, s, q) of the buckets of `length` seconds that start in (`after`, `sealed`].
 
     `seal` is how many seconds after its start a bucket is sealed. Raises `ValueError` for a check without the limit
     it needs.
     """
-    place = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    place["variants"] = [str(variant) for variant in variants]
     metric = metric_of(check.metric)
     if check.is_score:
         values = place | {"metric": check.score_name, "length": length}
@@ -125,6 +128,7 @@ _SEALED = """
       AND bucket > :after AND bucket <= :sealed
       AND received_at <= to_timestamp(bucket + :seal)
 """
+_OF_VARIANTS = "AND variant = ANY(:variants)"
 BEFORE = """
     WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
       AND bucket >= :since AND bucket < :until AND received_at <= to_timestamp(:until)
@@ -136,7 +140,7 @@ _ERRORS = text(
     f"""
     SELECT bucket, step, variant,
            sum(judged)::bigint AS n, sum(errors)::bigint AS s, sum(errors)::bigint AS q
-    FROM observations {_SEALED}
+    FROM observations {_SEALED} {_OF_VARIANTS}
     GROUP BY bucket, step, variant
     HAVING sum(judged) > 0
     ORDER BY bucket, step
@@ -158,7 +162,7 @@ _COUNTED = {
                sum(n::float8 * loss * loss ORDER BY key COLLATE "C") AS q
         FROM (
             SELECT bucket, step, variant, key, sum(value::bigint) AS n
-            FROM observations, jsonb_each_text({table}) {_SEALED}
+            FROM observations, jsonb_each_text({table}) {_SEALED} {_OF_VARIANTS}
             GROUP BY bucket, step, variant, key
         ) AS counts
         JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
@@ -191,6 +195,7 @@ _SCORES = text(
         WHERE rollout_id = :rollout AND route_id = :route AND metric = :metric
           AND called_at >= :after + :length AND called_at < :sealed + :length
           AND received_at <= to_timestamp(called_at / :length * :length + :seal)
+          AND variant = ANY(:variants)
         GROUP BY called_at, step, variant, call
     ) AS calls
     GROUP BY bucket, step, variant

@@ -55,9 +55,16 @@ def refuse_older(rollout: Rollout, version: int | None) -> None:
         )
 
 
+def after_last_look(stored: Stored, now: datetime) -> datetime:
+    """Now, but not before the last look: clocks of several controllers differ, and whoever waited for the row asked
+    before the look that they waited for. So a look of the same moment always came first: the next is a second off.
+    """
+    return max(now, stored.evaluated_at or now)
+
+
 def do(connection: Connection, stored: Stored, verb: Verb, *, actor: str, reason: str, now: datetime) -> Rollout:
     """Moves a rollout that this transaction has locked, saves it and journals it."""
-    before = stored.rollout
+    before, now = stored.rollout, after_last_look(stored, now)
     accepted = _accepted(connection, stored) if verb is Verb.RESUME else ()
     after = before.moved(verb, now, accepted=accepted)
     sentence = said(verb, before, after, actor, reason)

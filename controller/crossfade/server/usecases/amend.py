@@ -22,10 +22,12 @@ from crossfade.server.carry import carry
 from crossfade.server.database import begin
 from crossfade.server.gather import circumstances
 from crossfade.server.limits import fix_limits
-from crossfade.server.store import journal, rollouts
+from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.rollouts import Stored
-from crossfade.server.usecases.act import MOST_REASON, refuse_older
+from crossfade.server.usecases.act import MOST_REASON, after_last_look, refuse_older
+from crossfade.server.usecases.forecast import given_by_hand, read_known, recorded_of
 from crossfade.server.usecases.moves import save_move
+from crossfade.simulation.calibrate import measure
 from crossfade.stats.judge import judge_carried
 
 AMENDMENT_FIELDS = ("since", "share")
@@ -68,6 +70,7 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
     version = reader.integer("version", least=1) if reader.has("version") else None
     reader.raw("version")
     reader.close()
+    measured = _measured(engine, rollout_id, asked, now)
     with begin(engine) as connection:
         stored = rollouts.find(connection, rollout_id, lock=True)
         rollout = stored.rollout
@@ -75,6 +78,11 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
         rollout.amended(rollout.plan)  # refuses a rollout that is not running or paused
         wanted = _wanted(connection, stored, reader, asked, now)
         reader.check()
+        there = {check.metric for check in rollout.plan.checks}
+        wanted = tuple(
+            check if check.metric in there else replace(check, overdispersion=measured.get(check.metric, 1.0))
+            for check in wanted
+        )
         at = _after_all_before(stored, now)
         judged = _judged(connection, stored, at)
         log_e = [verdict.log_e_worse for verdict in judged.verdicts]
@@ -85,6 +93,26 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
         said = f"Amended by {actor}: {amendment_sentence(found)}."
         after = _save(connection, stored, found, judged, said, actor=actor, reason=reason.strip(), at=at)
     return Amended(rollout=after, amendment=found, sentence=said)
+
+
+def _measured(engine: Engine, rollout_id: int, asked: Any, now: datetime) -> Mapping[str, float]:
+    """The overdispersion that checks of a new metric start with, by metric: what is given, or else measured on blue's
+    own calls as at registration. Of a list that has problems nothing, and outside of the transaction that amends.
+    """
+    with begin(engine, snapshot=True) as connection:
+        stored = rollouts.find(connection, rollout_id)
+        reader = Reader({})
+        plan = replace(stored.rollout.plan, checks=_wanted(connection, stored, reader, asked, now))
+        there = {check.metric for check in stored.rollout.plan.checks}
+        new = tuple(check for check in plan.checks if check.metric not in there)
+        given = given_by_hand({"plan": {"checks": asked}}) if new and not reader.problems else set()
+        plan = replace(plan, checks=tuple(check for check in new if check.metric not in given))
+        found = {check.metric: check.overdispersion for check in new}
+        if reader.problems or not plan.checks:
+            return found
+        route = declared.route_by_id(connection, stored.route_id)
+        recording = recorded_of(connection, route, plan, read_known(connection, route, plan, now), now)
+    return found | measure(plan, recording)
 
 
 def _wanted(connection: Connection, stored: Stored, reader: Reader, asked: Any, now: datetime) -> tuple[Check, ...]:
@@ -110,19 +138,16 @@ def _whole(item: Any, there: Mapping[str, dict[str, Any]]) -> Any:
 
 
 def _after_all_before(stored: Stored, now: datetime) -> datetime:
-    """Now, but not before the last look, and later than when any check began: clocks of several controllers differ,
-    and whoever waited for the row asked before the look that they waited for.
-    """
+    """Now, but not before the last look, and later than when any check began."""
     begun = [datetime.fromtimestamp(c.since, UTC) for c in stored.rollout.plan.checks if c.since is not None]
-    looked = [stored.evaluated_at] if stored.evaluated_at else []
-    return max([now, *looked, *(since + timedelta(microseconds=1) for since in begun)])
+    return max([after_last_look(stored, now), *(since + timedelta(microseconds=1) for since in begun)])
 
 
 def _judged(connection: Connection, stored: Stored, at: datetime) -> Judgement:
     """What is known of the checks now. Raises `Conflict` when the next look would act on a failed check."""
     rollout = stored.rollout
     judgement = judge_carried(rollout.plan, carry(connection, stored, at), step=rollout.step)
-    decision = decide(rollout, judgement, circumstances(connection, stored, at), at)
+    decision = decide(rollout, judgement, circumstances(connection, stored, judgement, at), at)
     if decision.reason is Reason.CHECK_FAILED and decision.act in (Act.ROLL_BACK, Act.PAUSE):
         assert decision.failed is not None
         does = "rolls it back" if decision.act is Act.ROLL_BACK else "pauses it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -16,7 +17,7 @@ from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.keys import call_id_key
-from crossfade.server.store import observations, partitions, scores, shims, snapshots
+from crossfade.server.store import journal, observations, partitions, scores, shims, snapshots
 from crossfade.server.store.scores import Score
 
 RETENTION = timedelta(days=30)
@@ -150,6 +151,7 @@ def _placed(
     calls = [call for call, _, _, _ in sent if call]
     routes = observations.known_routes(connection, [call.route for call in calls])
     rollouts = observations.known_rollouts(connection, [call.rollout for call in calls if call.rollout])
+    replaced = journal.plans_replaced(connection, rollouts)
     _, bucket_seconds = snapshots.state(connection)
     placed = []
     for item, (call, metric, value, grader) in zip(items, sent, strict=True):
@@ -161,7 +163,7 @@ def _placed(
         if wrong:
             item.problem("call_id", wrong[1])
             continue
-        plan = rollouts[call.rollout][2] if call.rollout else {"checks": []}
+        plans = [*replaced.get(call.rollout, ()), (inf, rollouts[call.rollout][2])] if call.rollout else []
         called_at = int(call.called_at)
         placed.append(
             Score(
@@ -175,13 +177,21 @@ def _placed(
                 variant=call.variant,
                 value=value,
                 group=call.group,
-                sealed_at=called_at - called_at % bucket_seconds + bucket_seconds + _maturity(plan, metric),
+                sealed_at=_sealed_at(plans, metric, called_at // bucket_seconds * bucket_seconds, bucket_seconds),
             )
         )
     return placed
 
 
-def _maturity(plan: Mapping[str, Any], metric: str) -> float:
-    """How long after a bucket's end this plan waits for the metric's scores; forever if it does not check it."""
-    wanted = SCORE_PREFIX + metric
-    return next((float(c["maturity"]) for c in plan["checks"] if c["metric"] == wanted), float("inf"))
+def _sealed_at(plans: Iterable[tuple[float, Mapping[str, Any]]], metric: str, bucket: int, length: int) -> float:
+    """When the metric's scores of the bucket that starts then are sealed, in seconds since 1970: never where no plan
+    judges them. `plans` are those that the rollout has had, in their order, each with the moment it was replaced: what
+    one of them has judged is sealed for good, whatever those after it say.
+    """
+    for until, plan in plans:
+        for check in plan["checks"]:
+            sealed = bucket + length + float(check["maturity"])
+            judged = check["metric"] == SCORE_PREFIX + metric and bucket >= (check.get("since") or 0)
+            if judged and sealed <= until:
+                return sealed
+    return inf
