@@ -83,7 +83,7 @@ def test_a_problem_of_a_check_keeps_its_words() -> None:
     with pytest.raises(Invalid) as error:
         changed_plan(PLAN, {"checks": [{"metric": "score.accuracy", "margin": 51}, {"metric": "score.accuracy"}]})
     assert [str(problem) for problem in error.value.problems] == [
-        "plan.checks[0].margin: is 51; must be above 0 and at most 50 percentage points",
+        "plan.checks[0].margin: is 51; must be at least 0.001 and at most 50 percentage points",
         "plan.checks[1].margin: is missing",
         "plan.checks[1].metric: 'score.accuracy' is checked twice; keep one",
     ]

@@ -150,7 +150,7 @@ def test_the_sentences_of_a_hold_differ_by_cause() -> None:
         "Holding at 5 %: no accuracy scores of green are in yet.",
         "Holding at 5 %: too few calls to judge this step: 5 of 6 time buckets.",
         "Holding at 5 %: about 412 more scored calls to rule out a fall of accuracy by 2 points,"
-        " about 4 min at today's traffic.",
+        " about 3 min 30 s at today's traffic.",
         "Holding at 5 %: accuracy 99.00 % (500 scored) on green against 99.00 % (9,500 scored) on blue,"
         " no difference, against passing, so no time can be given to rule out a fall of accuracy by 2 points.",
     }

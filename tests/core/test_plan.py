@@ -47,13 +47,13 @@ def test_steps_must_rise(second: float) -> None:
 @pytest.mark.parametrize("weight", [0, -1, 100, 120])
 def test_a_weight_lies_above_0_and_below_100(weight: float) -> None:
     (line,) = refused(GOOD | {"steps": [{"weight": weight}]})
-    assert line == f"plan.steps[0].weight: is {weight:g}; must be above 0 and below 100 percent"
+    assert line == f"plan.steps[0].weight: is {weight:g}; must be at least 0.001 and below 100 percent"
 
 
 @pytest.mark.parametrize("margin", [0, -0.5, 51])
 def test_a_margin_of_zero_or_the_wrong_sign_is_refused(margin: float) -> None:
     (line,) = refused(GOOD | {"checks": [{"metric": "error_rate", "margin": margin}]})
-    assert line.startswith(f"plan.checks[0].margin: is {margin:g}; must be above 0 and at most 50")
+    assert line.startswith(f"plan.checks[0].margin: is {margin:g}; must be at least 0.001 and at most 50")
 
 
 @pytest.mark.parametrize("metric", ["errors", "score.", "score.Accuracy", "accuracy", "score.a b"])

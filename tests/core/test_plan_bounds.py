@@ -37,7 +37,7 @@ def read(document: dict[str, Any]) -> tuple[Plan, list[str]]:
         ({"steps": [STEP | {"rest": 1}]}, "steps[0].rest: is not a known field; allowed: approve, bake, weight"),
         (
             {"checks": [CHECK | {"margin": 50.5}]},
-            "checks[0].margin: is 50.5; must be above 0 and at most 50 percentage points",
+            "checks[0].margin: is 50.5; must be at least 0.001 and at most 50 percentage points",
         ),
         (
             {"checks": [CHECK | {"on_breach": "shout"}]},
@@ -135,11 +135,11 @@ def test_a_plan_may_go_up_to_each_bound() -> None:
 def test_a_plan_may_go_down_to_each_bound() -> None:
     least = {"least_buckets": 2, "least_green_calls": 1, "evaluate_every": 1, "time_limit": None}
     plan, problems = read(
-        least | {"steps": [{"weight": 0.01, "bake": 0}], "checks": [CHECK | {"maturity": 0, "margin": 1e-6}]}
+        least | {"steps": [{"weight": 0.001, "bake": 0}], "checks": [CHECK | {"maturity": 0, "margin": 0.001}]}
     )
     assert problems == []
     assert (plan.least_buckets, plan.least_green_calls, plan.evaluate_every, plan.time_limit) == (2, 1, 1.0, None)
-    assert (plan.steps, plan.checks[0].maturity) == ((Step(weight=0.01, bake=0),), 0)
+    assert (plan.steps, plan.checks[0].maturity) == ((Step(weight=0.001, bake=0),), 0)
 
 
 def test_what_a_plan_leaves_out_has_the_documented_value() -> None:
@@ -170,7 +170,7 @@ def test_every_step_must_rise_above_the_one_before() -> None:
 
 def test_a_weight_that_is_wrong_by_itself_is_one_problem() -> None:
     assert read({"steps": [{"weight": 5}, {"weight": 0}]})[1] == [
-        "plan.steps[1].weight: is 0; must be above 0 and below 100 percent"
+        "plan.steps[1].weight: is 0; must be at least 0.001 and below 100 percent"
     ]
 
 

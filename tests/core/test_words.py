@@ -33,20 +33,26 @@ ACCURACY_SAID = "accuracy 99.00 % (500 scored) on green against 99.00 % (9,500 s
         (0, "1 s"),
         (1.2, "2 s"),
         (89.5, "90 s"),
-        (90, "2 min"),
+        (119, "119 s"),
         (120, "2 min"),
-        (121, "3 min"),
+        (150, "2 min 30 s"),
+        (206, "3 min 30 s"),
+        (594, "9 min 50 s"),
+        (596, "10 min"),
         (89 * 60, "89 min"),
-        (89 * 60 + 1, "1 h 30 min"),
+        (89 * 60 + 31, "1 h 30 min"),
         (3 * 3600, "3 h"),
         (9 * 3600 + 59 * 60, "9 h 59 min"),
         (10 * 3600 + 60, "10 h"),
-        (48 * 3600 - 60, "47 h"),
+        (39_540, "11 h"),
+        (48 * 3600 - 3600, "47 h"),
         (48 * 3600, "2 days"),
-        (80 * 3600, "3 days"),
+        (80 * 3600, "3 days 8 h"),
+        (259_100, "3 days"),
+        (79.5 * 86_400, "80 days"),
     ],
 )
-def test_a_time_span_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
+def test_a_time_span_is_said_to_the_nearest_of_its_largest_units(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
@@ -150,7 +156,7 @@ def test_bake_time_says_whether_anything_else_is_missing() -> None:
 
 def test_throttling_is_the_quotas_and_not_greens() -> None:
     assert holding(decide(rollout(), ALL_PASSED, replace(TRAFFIC, throttled=0.123), NOW)) == (
-        "12 % of green's recent attempts were throttled, above 5 %."
+        "12.3 % of green's recent attempts were throttled, above 5.0 %."
         " That is the account's quota, not green's quality: the ramp waits."
     )
 

@@ -69,6 +69,8 @@ def margins(
         if not equals and metrics is None:
             raise click.BadParameter(f"{text!r} is not METRIC=MARGIN such as score.accuracy=1", param_hint=option)
         for name in [metric] if equals else metrics() if metrics else []:
+            if equals and name in found and metrics is None:
+                raise click.UsageError(f"{option} {name}: is given twice; keep one")
             found[name] = {"metric": name, "margin": margin}
     return list(found.values())
 

@@ -171,6 +171,8 @@ def _thresholds(before: Check, after: Check) -> str:
         parts.append(f"a limit of {_limit(after)} instead of {_limit(before)}")
     if after.maturity != before.maturity:
         parts.append(f"a maturity of {after.maturity:g} s instead of {before.maturity:g} s")
+    if after.overdispersion != before.overdispersion:
+        parts.append(f"an overdispersion of {after.overdispersion:g} instead of {before.overdispersion:g}")
     return f" with {' and '.join(parts)}" if parts else ""
 
 

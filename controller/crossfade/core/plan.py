@@ -12,6 +12,10 @@ from crossfade.core.reading import Reader
 CALLS_MATURE = 150.0
 """Seconds: a call is recorded when it ends, and one that hangs for two minutes must still be judged, or a green that
 hangs would be compared by its survivors."""
+LEAST_MARGIN = 0.001
+"""Points. No traffic tells less apart."""
+LEAST_WEIGHT = 0.001
+"""Percent."""
 MOST_GATE_MARGIN = 0.5
 """No gate asks for less than this, as a fraction: margin / weight is cut here."""
 
@@ -183,7 +187,7 @@ def read_checks(reader: Reader, *, kept: bool = False) -> tuple[Check, ...]:
 
 def _read_step(reader: Reader) -> Step:
     step = Step(
-        weight=reader.number("weight", above=0, below=100, unit="percent"),
+        weight=reader.number("weight", least=LEAST_WEIGHT, below=100, unit="percent"),
         bake=reader.number("bake", 600.0, least=0, most=90 * 86_400, unit="seconds"),
         approve=reader.flag("approve", False),
     )
@@ -196,7 +200,7 @@ def _read_check(reader: Reader, kept: bool) -> Check:
     usual = 60.0 if name.startswith(SCORE_PREFIX) else CALLS_MATURE
     check = Check(
         metric=name,
-        margin=reader.number("margin", above=0, most=50, unit="percentage points"),
+        margin=reader.number("margin", least=LEAST_MARGIN, most=50, unit="percentage points"),
         on_breach=Breach(reader.choice("on_breach", list(Breach), Breach.ROLL_BACK)),
         gating=reader.flag("gating", True),
         maturity=reader.number("maturity", usual, least=0, most=30 * 86_400, unit="seconds"),

@@ -119,16 +119,24 @@ def percent(rate: float | None, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: "3 h 20 min"."""
-    if seconds < 90:
+    """A time span to the nearest of what is said, off by a twentieth at most: "3 h 20 min"."""
+    if seconds < 120:
         return f"{max(1, math.ceil(seconds))} s"
-    minutes = math.ceil(seconds / 60)
+    tens = round(seconds / 10)
+    if tens < 60:
+        minutes, tens = divmod(tens, 6)
+        return f"{minutes} min {10 * tens} s" if tens else f"{minutes} min"
+    minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
+    if minutes < 600:
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    hours = round(seconds / 3600)
     if hours < 48:
-        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
-    return f"{hours // 24} days"
+        return f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h" if hours and days < 10 else f"{days + (hours >= 12)} days"
 
 
 def _weight(decision: Decision) -> str:
@@ -212,8 +220,8 @@ def _missing(decision: Decision) -> str:
             return f"{duration(decision.remaining)} of bake time left; {state}."
         case Reason.THROTTLED:
             return (
-                f"{percent(conditions.throttled, 0)} of green's recent attempts were throttled, above"
-                f" {percent(plan.most_throttled, 0)}. That is the account's quota, not green's quality: the ramp waits."
+                f"{percent(conditions.throttled, 1)} of green's recent attempts were throttled, above"
+                f" {percent(plan.most_throttled, 1)}. That is the account's quota, not green's quality: the ramp waits."
             )
         case Reason.BOTH_DEGRADED:
             worse = [v for v in gating if v.degraded]

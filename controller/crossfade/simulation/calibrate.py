@@ -181,6 +181,7 @@ def _unplayed(
                 start=found[check.metric],
                 given=check.overdispersion,
                 by_key=recording.tapes[check.metric].by_key,
+                lost=recording.tapes[check.metric].history.s,
             )
             for check in plan.checks
             if check.metric in found

@@ -34,6 +34,8 @@ class Measured:
     start: float
     given: float
     by_key: bool
+    lost: float
+    """The sum of blue's recorded losses."""
     median: float | None = None
     p90: float | None = None
 
@@ -82,7 +84,7 @@ class Calibration:
         """A bad share is never hidden by too little history."""
         if self.replays and self.least > self.alpha:
             return Finding.DOES_NOT_HOLD
-        if not self.replays or self.undecided > self.replays / 2:
+        if not self.replays or self.undecided > self.replays / 2 or not any(check.lost for check in self.checks):
             return Finding.TOO_LITTLE
         return Finding.HOLDS if self.stopped <= self.alpha * self.replays else Finding.IN_DOUBT
 
@@ -97,6 +99,10 @@ class Calibration:
         if self.unknown and self.checks:
             names = " and ".join(metric_name(metric) for metric in self.unknown)
             found.append(f"No calls of blue's are recorded for {names}: nothing is known of {_them(self.unknown)}.")
+        clean = tuple(check.metric for check in self.checks if not check.lost)
+        if clean and len(clean) < len(self.checks):
+            names = " and ".join(metric_name(metric) for metric in clean)
+            found.append(f"No call of blue's was bad by {names}: nothing is shown of {_them(clean)}.")
         if self.replays and self.constant:
             found.append(f"Replayed at {self.weights[0]:g} % throughout: the history is too short for the steps.")
         return tuple(found)
@@ -137,6 +143,8 @@ class Calibration:
     def _lacking(self) -> str:
         if not self.calls:
             return "none of blue's calls are recorded"
+        if not any(check.lost for check in self.checks):
+            return f"none of blue's {self.calls:,} recorded calls was bad, and without any a replay shows nothing"
         need = "no number of calls decides this plan" if self.needed is None else f"about {self.needed:,} are needed"
         return f"{self.calls:,} calls of blue's are recorded, and {need}"
 

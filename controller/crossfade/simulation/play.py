@@ -25,6 +25,8 @@ from crossfade.stats.state import State, start_state
 
 BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 """Any moment: only differences of time count."""
+LONGEST = 1e11
+"""Seconds, some three thousand years: beyond that a date has no name, and no bake time is left to count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ def play(
             break
         rates = [truth.at(position * calls) for truth in truths]
         made = traffic.draw(rng, field.live, field.weights(), calls, rates)
-        field.look(made, rates[0], BEGIN + timedelta(seconds=(position + 1) * bucket_seconds))
+        elapsed = min((position + 1) * bucket_seconds, LONGEST)
+        field.look(made, rates[0], BEGIN + timedelta(seconds=elapsed))
     return field.ended()
 
 
