@@ -91,7 +91,13 @@ def _perform(options: argparse.Namespace) -> int:
 
 def _stay(stage: Stage, terminal: Terminal, rollout: int) -> None:
     """Keeps the page up until Ctrl-C."""
-    terminal.end([f"It stays up until Ctrl-C. Login: {stage.login_link(f'/rollouts/{rollout}')}"])
+    by_hand = f"export CROSSFADE_URL={stage.address}\nexport CROSSFADE_TOKEN={stage.admin}"
+    terminal.end(
+        [
+            f"It stays up until Ctrl-C. Login: {stage.login_link(f'/rollouts/{rollout}')}",
+            f"From another terminal, for .venv/bin/crossfade status 1, explain, replay and amend:\n{by_hand}",
+        ]
+    )
     try:
         while True:
             stage.processes.check()
