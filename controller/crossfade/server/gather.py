@@ -16,7 +16,7 @@ from crossfade.core.decision import Conditions
 from crossfade.core.evidence import EMPTY, Bucket, Series, Summary
 from crossfade.core.outcome import Outcome
 from crossfade.core.plan import Check, Plan
-from crossfade.core.sealing import last_sealed
+from crossfade.core.sealing import bucket_of, last_sealed
 from crossfade.core.split import Variant
 from crossfade.core.verdict import Judgement
 from crossfade.server.store import observations, snapshots
@@ -52,7 +52,7 @@ def first_bucket(stored: Stored, check: Check, length: int) -> int:
 
     Before the rollout there were no calls to green, so its own first bucket is whole; that of an amendment is not.
     """
-    first = int(began(stored, check).timestamp()) // length * length
+    first = bucket_of(began(stored, check).timestamp(), length)
     return first if check.since in (None, first) else first + length
 
 
@@ -114,6 +114,8 @@ def _waiting(connection: Connection, stored: Stored, judgement: Judgement, now: 
 
     Only where nothing is judged, where it is said: a maturity may be days, and nothing of them is carried.
     """
+    if not judgement.lacking:
+        return {}
     _, length = snapshots.state(connection)
     found = {}
     for check in (verdict.check for verdict in judgement.lacking):

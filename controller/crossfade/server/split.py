@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from crossfade.core.evidence import ByChance, Shares
 from crossfade.core.plan import Plan
-from crossfade.core.sealing import last_sealed
+from crossfade.core.sealing import bucket_of, last_sealed
 from crossfade.core.verdict import SAMPLE_RATIO, Split
 from crossfade.server.store import carried as store
 from crossfade.server.store import snapshots
@@ -27,12 +27,12 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
     plan = stored.rollout.plan
     weights = [step.weight for step in plan.steps]
     fingerprint = f"{FORMAT} weights={weights!r} maturity={plan.split_maturity!r} bucket={length}"
-    row = store.found(connection, stored.rollout.id).get(SAMPLE_RATIO)
+    row = store.one(connection, stored.rollout.id, SAMPLE_RATIO)
     if row is not None and row.fingerprint == fingerprint:
         before, after = from_document(row.document), row.sealed
     else:
         row = None
-        before, after = start_sample_ratio(), _first(stored, length) - length
+        before, after = start_sample_ratio(), bucket_of(stored.rollout.began.timestamp(), length) - length
     sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity))
     buckets = _between(connection, stored, plan, after=after, sealed=sealed, length=length)
     ratio = before.after((each.weight, each.green, each.blue) for each in buckets)
@@ -52,7 +52,7 @@ def by_chance(connection: Connection, stored: Stored, plan: Plan, now: datetime)
     """All of it that was sealed by `now`, which may be any past moment."""
     _, length = snapshots.state(connection)
     sealed = last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity)
-    after = _first(stored, length) - length
+    after = bucket_of(stored.rollout.began.timestamp(), length) - length
     return ByChance(plan.split_maturity, _between(connection, stored, plan, after=after, sealed=sealed, length=length))
 
 
@@ -64,8 +64,3 @@ def _between(
     place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
     rows = chance_sums(connection, **place, seal=length + plan.split_maturity)
     return tuple(Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue) for row in rows)
-
-
-def _first(stored: Stored, length: int) -> int:
-    """The start of the bucket in which the rollout began."""
-    return int(stored.rollout.began.timestamp()) // length * length

@@ -21,6 +21,7 @@ from crossfade.stats.balanced import (
 )
 from crossfade.stats.columns import Columns, Floats, running, widened
 from crossfade.stats.mixture import GATE_WEIGHTS, gate_alternatives, log_sum
+from crossfade.stats.overdispersion import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,9 +45,13 @@ class Gate:
         buckets = running(self.buckets, here.astype(np.float64))[1:]
         tempering = running(self.tempering, np.where(here, 1 / phi, 0.0))[1:]
         used = np.where(buckets > 0, buckets / np.where(buckets > 0, tempering, 1.0), 1.0)
-        counts = np.where(mixture > 0, mixture * np.minimum(1.0, used / soon), mixture)
         return AlongGate(
-            log_mass=masses, log_mixture=mixture, used=used, log_e=counts, buckets=buckets, tempering=tempering
+            log_mass=masses,
+            log_mixture=mixture,
+            used=used,
+            log_e=counted(mixture, used, soon),
+            buckets=buckets,
+            tempering=tempering,
         )
 
     def anew(self, moved: NDArray[np.bool_]) -> Gate:

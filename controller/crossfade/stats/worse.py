@@ -23,6 +23,7 @@ from crossfade.stats.balanced import bounded_bets, log_e_bounded, small_bucket
 from crossfade.stats.columns import Columns, Floats, running
 from crossfade.stats.conditional import log_e_conditional, log_odds_ratio
 from crossfade.stats.mixture import WORSE_WEIGHTS, log_sum, worse_alternatives
+from crossfade.stats.overdispersion import counted
 
 CAP = 1.5
 RESTARTS = 0.25
@@ -64,7 +65,7 @@ class Worse:
         before = np.concatenate((self.log_mixture[None], path[:-1]))
         tempering = running(self.tempering, 1 / phi)[1:]
         used = begun[1:] / tempering
-        counts = np.where(path > 0, path * np.minimum(1.0, used / soon), path)
+        counts = counted(path, used, soon)
         rises = running(self.rises, path > before + 1e-12)[1:]
         confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
         return Along(

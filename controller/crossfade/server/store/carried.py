@@ -16,6 +16,12 @@ def found(connection: Connection, rollout_id: int) -> dict[str, Row[Any]]:
     return {row.metric: row for row in rows}
 
 
+def one(connection: Connection, rollout_id: int, metric: str) -> Row[Any] | None:
+    """What is kept of one metric."""
+    query = select(carried).where(carried.c.rollout_id == rollout_id, carried.c.metric == metric)
+    return connection.execute(query).one_or_none()
+
+
 def put(
     connection: Connection, *, rollout_id: int, metric: str, fingerprint: str, sealed: int, document: dict[str, Any]
 ) -> None:

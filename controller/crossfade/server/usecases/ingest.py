@@ -14,6 +14,7 @@ from crossfade.core.callid import BadCallId, CallId, read
 from crossfade.core.metric import SCORE_NAME, SCORE_PREFIX
 from crossfade.core.observation import AHEAD, Batch, read_batch
 from crossfade.core.reading import Reader
+from crossfade.core.sealing import bucket_of
 from crossfade.errors import Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.keys import call_id_key
@@ -40,7 +41,7 @@ def record_batch(engine: Engine, body: object, *, now: datetime, retention: time
             return False
         _check_places(connection, batch)
         _, length = snapshots.state(connection)
-        current = int(now.timestamp()) // length * length
+        current = bucket_of(now.timestamp(), length)
         rows = [row if row.bucket <= current else replace(row, bucket=current) for row in batch.rows]
         observations.append(connection, rows, now)
         shims.seen(connection, batch, now)
