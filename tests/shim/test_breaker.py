@@ -143,8 +143,6 @@ def call_on(board: Board, models: dict[str, Model], variant: Variant, now: float
         version=1, issued_at=0, bucket_seconds=10, signing_key=b"k" * 32, entries={"r": entry}, models=models
     )
     return Call(
-        client=None,
-        plain=lambda _operation, _params: {},
         operation="Converse",
         params={},
         snapshot=snapshot,

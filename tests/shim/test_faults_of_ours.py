@@ -200,3 +200,16 @@ def _no_thread(_: threading.Thread) -> None:
 
 def _disk_full(*_: Any) -> bool:
     raise OSError(28, "No space left on device")
+
+
+def test_a_fault_after_an_attempt_leaves_the_caller_what_the_attempt_brought(
+    routed, snapshot, model, ask, sandbox, calls, monkeypatch
+) -> None:
+    client = routed(snapshot(model("blue")))
+    monkeypatch.setattr("crossfade.shim.course._take", _raise)
+    assert ask(client)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert current().recorder.dropped == 1
+    sandbox.fault("unavailable")
+    with pytest.raises(client.exceptions.ServiceUnavailableException):
+        ask(client)
+    assert len(calls()) == 2

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from botocore.response import StreamingBody
 
 _ZERO = {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
 _METADATA = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
@@ -19,26 +16,23 @@ def busy_answer(
     params: Mapping[str, Any],
     family: str | None,
     text: str,
-    stream: Callable[[Iterator[dict[str, Any]]], Any],
 ) -> dict[str, Any] | None:
     """The busy answer, or None where it would mislead: with tools or a JSON schema, or in an unknown body family.
 
-    `stream` makes the operation's stream object of the events.
+    As boto3 would answer, but a stream is a list of events, and InvokeModel's body is bytes.
     """
     if operation in ("Converse", "ConverseStream"):
         if params.get("toolConfig") or params.get("outputConfig"):
             return None
-        return _converse(text) if operation == "Converse" else {**_base(), "stream": stream(iter(_events(text)))}
+        return _converse(text) if operation == "Converse" else {**_base(), "stream": _events(text)}
     if not operation.startswith("InvokeModel") or family not in _BODIES or _asks_for_shape(params.get("body")):
         return None
     if operation == "InvokeModel":
-        data = json.dumps(_BODIES[family](text)).encode()
-        body = StreamingBody(io.BytesIO(data), len(data))
-        return {**_base(), "body": body, "contentType": "application/json"}
+        return {**_base(), "body": json.dumps(_BODIES[family](text)).encode(), "contentType": "application/json"}
     if family not in _CHUNKS:
         return None
-    chunks = ({"chunk": {"bytes": json.dumps(part).encode()}} for part in _CHUNKS[family](text))
-    return {**_base(), "body": stream(iter(chunks)), "contentType": "application/json"}
+    chunks = [{"chunk": {"bytes": json.dumps(part).encode()}} for part in _CHUNKS[family](text)]
+    return {**_base(), "body": chunks, "contentType": "application/json"}
 
 
 def _base() -> dict[str, Any]:

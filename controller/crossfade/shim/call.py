@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +18,6 @@ from crossfade.shim.account import Tried, account
 from crossfade.shim.board import Board
 from crossfade.shim.recorder import Recorder, Seen
 
-Plain = Callable[[str, dict[str, Any]], dict[str, Any]]
-
 log = logging.getLogger("crossfade")
 
 MOST_TOKENS = 10**9
@@ -33,8 +30,6 @@ class Call:
     `group` is that of the stickiness key, None where chance chose the variant.
     """
 
-    client: Any
-    plain: Plain
     operation: str
     params: dict[str, Any]
     snapshot: Snapshot
@@ -88,9 +83,9 @@ class Call:
         """The body family all Models of the route share."""
         return self.snapshot.models[self.assigned].body_family
 
-    def left(self) -> float:
+    def left(self, now: float) -> float:
         """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        return self.deadline - now
 
     def note(self, model: Model, target: Target, outcome: Outcome) -> None:
         """Writes down an attempt."""
@@ -115,13 +110,15 @@ class Call:
         self,
         model: Model,
         target: Target,
+        now: float,
         *,
         first_token: float | None = None,
         tokens: tuple[int | None, int | None] = (None, None),
         stop: Stop | None = None,
     ) -> None:
         """The caller has its answer, from this Model: recorded."""
-        self._record(answered_by=model, region=target.region, first_token=first_token, tokens=tokens, stop=stop)
+        latency = now - self.began
+        self._record(model, target.region, latency=latency, first_token=first_token, tokens=tokens, stop=stop)
 
     def unanswered(self, *, busy: bool = False, abandoned: bool = False) -> None:
         """The caller got a busy answer or an exception, or left: recorded."""
@@ -129,11 +126,12 @@ class Call:
 
     def _record(
         self,
-        *,
         answered_by: Model | None = None,
         region: str = "",
+        *,
         busy: bool = False,
         abandoned: bool = False,
+        latency: float | None = None,
         first_token: float | None = None,
         tokens: tuple[int | None, int | None] = (None, None),
         stop: Stop | None = None,
@@ -142,7 +140,7 @@ class Call:
             return
         self.recorded = True
         try:
-            self._count(answered_by, region, busy, abandoned, first_token, tokens, stop)
+            self._count(answered_by, region, busy, abandoned, latency, first_token, tokens, stop)
         except Exception:  # the caller has its answer or its error: a fault in counting must not take it away
             self.recorder.dropped += 1
             log.warning("Crossfade could not record a call", exc_info=True, extra={"action": "call_not_recorded"})
@@ -153,6 +151,7 @@ class Call:
         region: str,
         busy: bool,
         abandoned: bool,
+        latency: float | None,
         first_token: float | None,
         tokens: tuple[int | None, int | None],
         stop: Stop | None,
@@ -189,7 +188,7 @@ class Call:
                 raised=answered_by is None and not busy and not abandoned,
                 retries=self.retries,
                 failovers=self.failovers,
-                latency=time.monotonic() - self.began if answered_by is not None else None,
+                latency=latency,
                 first_token=first_token,
                 tokens=(tokens_in or 0, tokens_out or 0),
                 cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,

@@ -11,7 +11,7 @@ from crossfade.core.snapshot import Entry, Snapshot
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
-from crossfade.shim.call import OPERATIONS, Call, Plain, deadline_of
+from crossfade.shim.call import OPERATIONS, Call, deadline_of
 from crossfade.shim.context import Said, said
 from crossfade.shim.dispatch import dispatch
 from crossfade.shim.features import read_request
@@ -27,16 +27,16 @@ class RoutedClient:
         if operation_name not in OPERATIONS:
             return plain(operation_name, api_params)
         try:
-            call = route(self, plain, operation_name, api_params)
+            call = route(self, operation_name, api_params)
         except SetupError:
             raise
         except Exception:
             _warn_once("Crossfade could not route a call and left it to plain boto3")
             call = None
-        return plain(operation_name, api_params) if call is None else dispatch(call)
+        return plain(operation_name, api_params) if call is None else dispatch(call, self, plain)
 
 
-def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> Call | None:
+def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
     """The call as it is to be dispatched, or None if it is none of ours. Sends nothing."""
     shim = runtime.current()
     if shim is None:
@@ -58,8 +58,6 @@ def route(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> 
         params["body"] = params["body"].read()
     began = time.monotonic()
     return Call(
-        client=client,
-        plain=plain,
         operation=operation,
         params=params,
         snapshot=snapshot,

@@ -1,0 +1,239 @@
+"""Course: what one call does next, by the policy table: targets, tries, waits, and how it ends.
+
+Does no I/O and reads no clock. Whoever drives it asks the targets, waits, and tells it at what moment what came:
+`dispatch` does so with boto3 in the call's own thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from crossfade.core.outcome import Outcome
+from crossfade.core.policy import POLICY
+from crossfade.shim.account import Tried
+from crossfade.shim.answer import Told
+from crossfade.shim.busy import busy_answer
+from crossfade.shim.call import Call
+from crossfade.shim.classify import Failure
+from crossfade.shim.events import Reading
+from crossfade.shim.trip import Stop, Trip
+
+log = logging.getLogger("crossfade")
+
+SHARE = 0.75
+"""Of the remaining time, what an attempt gets while there is somewhere else to go; at the last one nearly all."""
+_NEARLY_ALL = 0.98
+_SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
+"""After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """Send the request to this target; then tell what came, or `Begun`.
+
+    The whole answer, or the first content of a stream, must be there at `due`, on the clock of `began`. `limit`
+    bounds, in seconds, whatever else of the attempt has a limit.
+    """
+
+    stop: Stop
+    began: float
+    due: float
+    limit: float
+
+
+@dataclass(slots=True)
+class Wait:
+    """Let so many seconds pass; then tell None."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
+class Refresh:
+    """Fetch new credentials; then tell whether there are any."""
+
+
+@dataclass(slots=True)
+class Serve:
+    """The end: the caller gets what came of this. A stream is followed on to `end_of_stream`."""
+
+    ask: Ask
+
+
+@dataclass(slots=True)
+class Busy:
+    """The end: the caller gets this answer, as `busy_answer` puts it."""
+
+    answer: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Raise:
+    """The end: the caller gets this error, as it came."""
+
+    error: Exception
+
+
+@dataclass(slots=True)
+class Unavailable:
+    """The end: the caller gets ServiceUnavailable, with this message. `cause` is the last failure's error."""
+
+    message: str
+    cause: Exception | None
+
+
+@dataclass(slots=True)
+class Begun:
+    """A stream has shown its first content."""
+
+
+Step = Ask | Wait | Refresh | Serve | Busy | Raise | Unavailable
+Came = Told | Begun | Failure | bool | None
+Course = Generator[Step, tuple[float, Came], None]
+"""Yields steps, the last of which is an end; is sent the moment, and what came of the step."""
+
+
+def course(call: Call) -> Course:
+    """The steps of a call, which is recorded by the end, or by `end_of_stream`."""
+    now = call.began
+    call.board.note_call(call.entry.id, now)
+    trip = Trip(call, now)
+    stop = trip.next(now)
+    failure: Failure | None = None
+    settled = False
+    while stop is not None and call.left(now) > 0:
+        now, failure = yield from _visit(call, trip, stop, now)
+        if failure is None:
+            return
+        trip.leave(stop, failure.outcome)
+        settled = failure.outcome in _SETTLED and stop.model.name in (call.assigned, call.blue)
+        stop = trip.next(now)
+    if not call.tried and call.left(now) <= 0:
+        call.skipped = Outcome.ABANDONED  # the caller had no time left to give: that is no target's doing
+    yield _exhausted(call, failure, settled=settled)
+
+
+def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, Any, tuple[float, Failure | None]]:
+    """Tries one target as often as the table says: the last failure, or None once the caller is served."""
+    tries = 0
+    while True:
+        ask = _ask(call, trip, stop, now)
+        now, came = yield ask
+        failure = _take(call, ask, came, now)
+        if failure is None:
+            yield Serve(ask)
+            return now, None
+        tries += 1
+        if tries >= _tries(call, trip, stop, failure, now):
+            return now, failure
+        if failure.outcome is Outcome.CREDENTIALS:
+            now, refreshed = yield Refresh()
+            if not refreshed:
+                return now, failure
+        seconds = _pause(call, failure, tries, now)
+        if seconds is None:
+            return now, failure
+        if seconds > 0:
+            now, _ = yield Wait(seconds)
+        if call.left(now) <= 0:
+            return now, failure
+        call.retries += 1
+
+
+def _ask(call: Call, trip: Trip, stop: Stop, now: float) -> Ask:
+    limit = call.left(now) * (SHARE if trip.has_more() else _NEARLY_ALL)
+    return Ask(stop, now, now + (min(limit, call.settings.first_token) if call.streaming else limit), limit)
+
+
+def _tries(call: Call, trip: Trip, stop: Stop, failure: Failure, now: float) -> int:
+    if failure.connect:
+        return 1
+    row = POLICY[failure.outcome]
+    elsewhere = trip.has_more_regions(stop)
+    if failure.outcome is Outcome.THROTTLED and elsewhere and call.board.skip_probability(stop.target, now) > 0:
+        return 1
+    return row.tries if elsewhere else row.tries_last
+
+
+def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None:
+    """Seconds to wait before the next try at the same target; None if budget or deadline do not allow one."""
+    if not call.board.take_retry(call.entry.id, now, call.settings):
+        return None
+    seconds = backoff(call, failure, tries)
+    return None if seconds > call.settings.backoff_cap or now + seconds >= call.deadline else seconds
+
+
+def backoff(call: Call, failure: Failure, tries: int) -> float:
+    """Full jitter: random() * min(cap, base * 2^n), and no less than the target asked for."""
+    base = POLICY[failure.outcome].base
+    if failure.outcome in (Outcome.THROTTLED, Outcome.NOT_READY):
+        base = call.settings.throttled_base
+    jitter = random.random() * min(call.settings.backoff_cap, base * 2.0 ** (tries - 1))
+    return float(max(jitter, failure.retry_after or 0.0))
+
+
+def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
+    """Writes down what came of an attempt; the failure, if it is one."""
+    stop = ask.stop
+    if isinstance(came, Failure):
+        _report(call, stop, came.outcome, now - ask.began, now)
+        call.note(stop.model, stop.target, came.outcome)
+        return came
+    told = came if isinstance(came, Told) else None
+    outcome = Outcome.OK if told is None else told.outcome
+    _report(call, stop, outcome, now - ask.began, now)
+    call.note(stop.model, stop.target, outcome)
+    _second_opinion(call, stop)
+    if told is not None:
+        call.answered(stop.model, stop.target, now, tokens=(told.tokens_in, told.tokens_out), stop=told.stop)
+    return None
+
+
+def _second_opinion(call: Call, stop: Stop) -> None:
+    """Blue accepted what the assigned Model refused: the assigned one cannot take this service's requests."""
+    if stop.model.name == call.blue != call.assigned:
+        own = [attempt.outcome for attempt in call.tried if attempt.model == call.assigned]
+        call.incompatible = bool(own) and own[-1] is Outcome.REJECTED
+
+
+def end_of_stream(
+    call: Call, ask: Ask, reading: Reading, outcome: Outcome, now: float, *, first_token: float | None, raised: bool
+) -> None:
+    """How the stream that a call was served with ended. `first_token` is in seconds since the attempt began."""
+    stop = ask.stop
+    if outcome not in (Outcome.OK, Outcome.ABANDONED):
+        call.tried[-1] = Tried(model=stop.model.name, region=stop.target.region, outcome=outcome)
+        _report(call, stop, outcome, now - ask.began, now)
+    if raised or outcome is Outcome.ABANDONED:
+        call.unanswered(abandoned=outcome is Outcome.ABANDONED)
+        return
+    since_call = None if first_token is None else ask.began - call.began + first_token
+    tokens = (reading.tokens_in, reading.tokens_out)
+    call.answered(stop.model, stop.target, now, first_token=since_call, tokens=tokens, stop=reading.stop)
+
+
+def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float, now: float) -> None:
+    try:
+        call.board.report(stop.target, outcome, seconds, now, call.settings, streaming=call.streaming)
+    except Exception:  # what is known of a place must not cost the caller its answer
+        log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})
+
+
+def _exhausted(call: Call, failure: Failure | None, *, settled: bool) -> Step:
+    """Nothing is left: the error that settles the matter, or a busy answer, or ServiceUnavailable."""
+    if failure is not None and (settled or {tried.outcome for tried in call.tried} == {Outcome.MISCONFIGURED}):
+        call.unanswered()
+        return Raise(failure.error)
+    if call.settings.busy:
+        answer = busy_answer(call.operation, call.params, call.family, call.entry.route.busy_text)
+        if answer is not None:
+            call.unanswered(busy=True)
+            return Busy(answer)
+    call.unanswered()
+    tried = ", ".join(f"{attempt.model} in {attempt.region}: {attempt.outcome}" for attempt in call.tried)
+    message = f"Crossfade found no Model that answers route {call.entry.route.name!r} ({tried or 'no time'})"
+    return Unavailable(message, None if failure is None else failure.error)
