@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 
-SIZES = ("complexity", "characters", "tokens", "turns")
+SIZES = ("complexity", "characters", "tokens", "turns", "tools", "images", "documents")
+"""What a rule may bound: `NAME_least`, `NAME_below`."""
 COUNTS = ("tools", "images", "documents", "code")
+"""What a rule may ask for, or for none of."""
+_MOST = {"complexity": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +28,24 @@ class When:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def holds(self, request: Request) -> bool:
-        return (
-            all(getattr(request, name) >= bound for name, bound in self.least.items())
-            and all(getattr(request, name) < bound for name, bound in self.below.items())
-            and all(bool(getattr(request, name)) is wanted for name, wanted in self.has.items())
-            and (not self.tiers or request.tier in self.tiers)
-            and all(request.labels.get(name) == value for name, value in self.labels.items())
-        )
+        return next(self.unmet(request), None) is None
+
+    def unmet(self, request: Request) -> Iterator[str]:
+        """What does not hold of this request, one condition after the other, each with the value that is there."""
+        for name, bound in self.least.items():
+            if (value := getattr(request, name)) < bound:
+                yield f"{name} is {_number(value)}, below {bound:g}"
+        for name, bound in self.below.items():
+            if (value := getattr(request, name)) >= bound:
+                yield f"{name} is {_number(value)}, not below {bound:g}"
+        for name, wanted in self.has.items():
+            if bool(getattr(request, name)) is not wanted:
+                yield f"has no {name}" if wanted else f"has {name}"
+        if self.tiers and request.tier not in self.tiers:
+            yield f"tier is {_said(request.tier)}, not {' or '.join(map(repr, self.tiers))}"
+        for name, wanted_value in self.labels.items():
+            if (given := request.labels.get(name)) != wanted_value:
+                yield f"label {name} is {_said(given)}, not {wanted_value!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +69,11 @@ def _read_when(reader: Reader) -> When:
         for suffix, bounds in (("least", least), ("below", below)):
             key = f"{name}_{suffix}"
             if reader.has(key):
-                bounds[name] = reader.number(key, least=0)
+                bounds[name] = reader.number(key, least=0, most=_MOST.get(name, math.inf))
             else:
                 reader.raw(key)
+        if name in least and name in below and least[name] >= below[name]:
+            reader.problem(f"{name}_below", f"is {below[name]:g}, and {name}_least is {least[name]:g}: nothing is both")
     has = {name: reader.flag(name, False) for name in COUNTS if reader.has(name)}
     for name in COUNTS:
         reader.raw(name)
@@ -82,3 +99,11 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
     if rule.when.labels:
         when["labels"] = dict(rule.when.labels)
     return {"when": when, "use": rule.use}
+
+
+def _said(value: str | None) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

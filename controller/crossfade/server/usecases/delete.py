@@ -47,10 +47,10 @@ def delete_route(engine: Engine, name: str, *, actor: str, now: datetime) -> Non
         users = [
             repr(other)
             for other, stored in routes.items()
-            if other != name and any(rule.use == name for rule in stored.route.rules)
+            if other != name and name in stored.route.uses
         ]
         if users:
-            raise Conflict(f"route {name!r} is used by the rules of {', '.join(users)}")
+            raise Conflict(f"route {name!r} is used by the rules or shares of {', '.join(users)}")
         declared.delete_route(connection, routes[name].id, now)
         _tell(connection, f"route {name}", f"Route {name} deleted.", actor, now)
 
