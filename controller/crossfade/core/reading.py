@@ -132,7 +132,9 @@ class Reader:
         given = self.texts(key)
         for position, name in enumerate(given):
             if name not in names:
-                self.problem(f"{key}[{position}]", f"{name!r} is not known{_nearest(name, names)}; allowed: {', '.join(names)}")
+                self.problem(
+                    f"{key}[{position}]", f"{name!r} is not known{_nearest(name, names)}; allowed: {', '.join(names)}"
+                )
         return tuple(name for name in names if name in given)
 
     def numbers(self, key: str, **bounds: Any) -> dict[str, float]:

@@ -10,7 +10,7 @@ from crossfade.core.model import TAKES, Model
 from crossfade.core.policy import Settings, read_settings, settings_to_dict
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
-from crossfade.core.rule import Rule, When, read_rule, rule_to_dict
+from crossfade.core.rule import Rule, read_rule, rule_to_dict
 from crossfade.core.split import drawn
 
 BUSY_TEXT = "I am very busy at the moment and could not answer. Please try again in a minute."
@@ -72,7 +72,7 @@ def read_route(reader: Reader) -> Route:
     route = Route(
         name=reader.text("name", most=500, pattern=r"[^\s?#]+", like="no spaces, ? or #"),
         blue=reader.text("blue"),
-        rules=_read_rules(reader),
+        rules=tuple(read_rule(item) for item in reader.sections("rules", most=50)),
         shares=reader.numbers("shares", above=0, below=100, unit="percent"),
         fallbacks=tuple(reader.texts("fallbacks", most=10)),
         needs=reader.choices("needs", TAKES),
@@ -83,16 +83,6 @@ def read_route(reader: Reader) -> Route:
         reader.problem("shares", f"sum to {total:g} %, which leaves nothing to blue; name a rule's route instead")
     reader.close()
     return route
-
-
-def _read_rules(reader: Reader) -> tuple[Rule, ...]:
-    rules: list[Rule] = []
-    for item in reader.sections("rules", most=50):
-        rule = read_rule(item)
-        if rule.when != When() and (same := [place for place, other in enumerate(rules) if other.when == rule.when]):
-            item.problem("when", f"asks what rules[{same[0]}] asks, which comes first: it would never hold")
-        rules.append(rule)
-    return tuple(rules)
 
 
 def route_to_dict(route: Route) -> dict[str, Any]:
@@ -114,13 +104,18 @@ def route_to_dict(route: Route) -> dict[str, Any]:
 
 
 def check_references(route: Route, models: Mapping[str, Model], routes: Mapping[str, Route], reader: Reader) -> None:
-    """Reports names that stand for nothing, Models that do not take what the route needs, and ways that lead in a
-    circle."""
+    """Reports names that stand for nothing, Models that do not take what the route needs, rules that cannot hold, and
+    ways that lead in a circle."""
     for key, name in (("blue", route.blue), *((f"fallbacks[{i}]", m) for i, m in enumerate(route.fallbacks))):
         if name and name not in models:
             reader.problem(key, f"no Model is named {name!r}; known: {', '.join(sorted(models)) or 'none yet'}")
         elif name and (lacking := models[name].lacks(route.needs)):
             reader.problem(key, not_taken(name, lacking, route.name))
+    for index, rule in enumerate(route.rules):
+        for field_, why in rule.when.hopeless():
+            reader.problem(f"rules[{index}].when.{field_}", why)
+        if earlier := [place for place, other in enumerate(route.rules[:index]) if other.when == rule.when]:
+            reader.problem(f"rules[{index}].when", f"asks what rules[{earlier[0]}] asks, which comes first: keep one")
     for key, use in (
         *((f"rules[{i}].use", rule.use) for i, rule in enumerate(route.rules)),
         *((f"shares.{name}", name) for name in route.shares),

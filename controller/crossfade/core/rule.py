@@ -14,7 +14,6 @@ SIZES = ("complexity", "characters", "tokens", "turns", "tools", "images", "docu
 """What a rule may bound: `NAME_least`, `NAME_below`."""
 COUNTS = ("tools", "images", "documents", "code")
 """What a rule may ask for, or for none of."""
-_MOST = {"complexity": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +28,20 @@ class When:
 
     def holds(self, request: Request) -> bool:
         return next(self.unmet(request), None) is None
+
+    def hopeless(self) -> Iterator[tuple[str, str]]:
+        """The bounds that no request can meet: (field, why)."""
+        for name, bound in self.least.items():
+            if name == "complexity" and bound >= 1:
+                yield f"{name}_least", f"is {bound:g}, and complexity is always below 1: the rule would never hold"
+            elif bound >= self.below.get(name, math.inf):
+                yield (
+                    f"{name}_below",
+                    f"is {self.below[name]:g}, and {name}_least is {bound:g}: the rule would never hold",
+                )
+        for name, bound in self.below.items():
+            if bound == 0:
+                yield f"{name}_below", f"is 0, and {name} never is below 0: the rule would never hold"
 
     def unmet(self, request: Request) -> Iterator[str]:
         """What does not hold of this request, one condition after the other, each with the value that is there."""
@@ -69,11 +82,9 @@ def _read_when(reader: Reader) -> When:
         for suffix, bounds in (("least", least), ("below", below)):
             key = f"{name}_{suffix}"
             if reader.has(key):
-                bounds[name] = reader.number(key, least=0, most=_MOST.get(name, math.inf))
+                bounds[name] = reader.number(key, least=0)
             else:
                 reader.raw(key)
-        if name in least and name in below and least[name] >= below[name]:
-            reader.problem(f"{name}_below", f"is {below[name]:g}, and {name}_least is {least[name]:g}: nothing is both")
     has = {name: reader.flag(name, False) for name in COUNTS if reader.has(name)}
     for name in COUNTS:
         reader.raw(name)

@@ -26,8 +26,10 @@ class Leg:
 
 
 def walk(snapshot: Snapshot, entry: Entry, key: str | None, features: Callable[[], Request]) -> list[Leg]:
-    """The way of a call with this stickiness key; the last leg's route serves it. Names that are gone and circles, which
-    registration refuses, end it. `features` is asked once at most, and only where there are rules.
+    """The way of a call with this stickiness key; the last leg's route serves it.
+
+    Names that are gone and circles, which registration refuses, end it. `features` is asked once at most, and only
+    where there are rules.
     """
     legs = []
     seen = set()

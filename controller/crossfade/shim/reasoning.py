@@ -31,12 +31,10 @@ def without_reasoning(operation: str, params: Mapping[str, Any]) -> dict[str, An
         return None
     try:
         document = json.loads(body)
+        messages = _stripped(document.get("messages")) if isinstance(document, dict) else None
+        return None if messages is None else {**params, "body": json.dumps({**document, "messages": messages}).encode()}
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict):
-        return None
-    messages = _stripped(document.get("messages"))
-    return None if messages is None else {**params, "body": json.dumps({**document, "messages": messages}).encode()}
 
 
 def _stripped(messages: Any) -> list[Any] | None:

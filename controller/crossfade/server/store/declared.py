@@ -69,8 +69,8 @@ def delete_model(connection: Connection, name: str) -> None:
 
 
 def all_routes(connection: Connection, *, lock: Iterable[str] | None = ()) -> dict[str, StoredRoute]:
-    """Every route by name, in the order of names; those named in `lock`, or all for None, are locked first, in that order
-    too."""
+    """Every route by name, in the order of names. Those named in `lock` are locked first, in that order too; with None
+    all are."""
     names = None if lock is None else sorted(set(lock))
     if names is None or names:
         query = select(routes.c.id).where(routes.c.deleted_at.is_(None))

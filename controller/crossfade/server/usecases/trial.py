@@ -41,8 +41,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a call would meet. `place` is where it lies in the live rollout's split, None without one; `by` says what the
-    split goes by: key, conversation or chance."""
+    """What a call would meet. `place` is where it lies in the live rollout's split, None without one; `by` says what
+    the split goes by: key, conversation or chance."""
 
     request: Request
     holds: tuple[str, ...]
@@ -84,9 +84,7 @@ class Trial:
             "place": self.place,
             "rollout": live.rollout if live else None,
             "weight": live.weight if live else None,
-            "models": [
-                {"model": each.model.name, "why": each.why, "lacks": list(each.lacks)} for each in self.asked
-            ],
+            "models": [{"model": each.model.name, "why": each.why, "lacks": list(each.lacks)} for each in self.asked],
             "targets": [
                 {"model": each.model.name, "region": target.region, "model_id": target.model_id, "why": each.why}
                 for each in self.asked
