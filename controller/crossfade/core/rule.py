@@ -32,8 +32,8 @@ class When:
     def hopeless(self) -> Iterator[tuple[str, str]]:
         """The bounds that no request can meet: (field, why)."""
         for name, bound in self.least.items():
-            if name == "complexity" and bound >= 1:
-                yield f"{name}_least", f"is {bound:g}, and complexity is always below 1: the rule would never hold"
+            if name == "complexity" and bound > 1:
+                yield f"{name}_least", f"is {bound:g}, and complexity is at most 1: the rule would never hold"
             elif bound >= self.below.get(name, math.inf):
                 yield (
                     f"{name}_below",
