@@ -100,10 +100,10 @@ def test_where_green_is_down_blue_gets_the_conversation_without_greens_reasoning
     assert controller.total("outcomes") == {"unavailable": 1}, "counted by green, which could not be had"
 
 
-def test_after_a_roll_back_a_conversation_of_greens_goes_on_on_blue(begun, snapshot, routed) -> None:
-    _, found, messages = begun
-    again = routed(snapshot(found.models["blue"]))
-    told = crossfade_of(go_on(again, messages))
+def test_after_a_roll_back_a_conversation_of_greens_goes_on_on_blue(begun, snapshot, renew) -> None:
+    client, found, messages = begun
+    renew(snapshot(found.models["blue"]))
+    told = crossfade_of(go_on(client, messages))
     assert (told["model"], told["variant"], told["stripped"], told["attempts"]) == ("blue", "blue", ["reasoning"], 2)
 
 
