@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,33 @@ SEEDS: dict[str, Any] = {
         {"name": "cheap", "blue": "haiku", "shares": {"short": 40}},
     ],
 }
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "declaring.md").read_text()
+
+
+def declared_in(title: str) -> dict[str, Any]:
+    """The first file under a heading of the page."""
+    section = PAGE.partition(f"# {title}\n")[2]
+    return tomllib.loads(section.partition("```toml\n")[2].partition("```")[0])
+
+
+def test_the_files_in_the_docs_can_be_applied_and_route_as_their_comments_say(plane: Plane) -> None:
+    files = declared_in("Models, Routes and rollouts as files")
+    apply.apply_declarations(plane.engine, files, actor="ann", now=plane.now)
+    name = files["routes"][0]["name"]
+    short = tried(plane, name=name, prompt="bonjour")
+    assert (short["route"], short["targets"][0]["model"]) == ("short", "haiku")
+    free = tried(plane, name=name, prompt=LONG, tier="free")
+    assert (free["route"], free["targets"][0]["model"]) == ("cheap", "haiku")
+    paid = tried(plane, name=name, prompt=LONG, tier="paid")
+    assert [(t["model"], t["region"]) for t in paid["targets"]] == [
+        ("sonnet", "us-east-1"), ("sonnet", "eu-west-1"), ("haiku", "us-east-1"),
+    ]  # fmt: skip
+    apply.apply_declarations(plane.engine, declared_in("Several Models, weighted"), actor="ann", now=plane.now)
+    served = [tried(plane, name="chat", prompt=LONG, key=f"user-{n}")["targets"][0]["model"] for n in range(60)]
+    assert 6 <= served.count("haiku") <= 30
+    assert set(served) == {"haiku", "sonnet"}
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def _verdict(rule: dict[str, Any]) -> str:
 
 
 def _request_line(request: dict[str, Any]) -> str:
-    parts = [f"{request['characters']:,} characters, about {request['tokens']:,} tokens", f"{request['turns']} turns"]
+    parts = [f"{request['characters']:,} characters, about {request['tokens']:,} tokens"]
+    parts += [f"{request['turns']} turns"] if request["turns"] > 1 else []
     parts += [f"{request[name]} {name}" for name in ("tools", "images", "documents") if request[name]]
     parts += ["code"] if request["code"] else []
     parts.append(f"complexity {request['complexity']:.2f}")

@@ -26,9 +26,9 @@ class Said:
 
     @property
     def sticky(self) -> str | None:
-        """What the split goes by: the key, or the conversation where there is none. Never both: a user's conversations
-        stay together."""
-        return self.conversation if self.key is None else self.key
+        """What the split goes by: the key, or the conversation where there is none (an empty text is none). Never both:
+        a user's conversations stay together."""
+        return self.key or self.conversation or None
 
 
 _NOTHING = Said()
@@ -82,8 +82,8 @@ def with_metadata(around: Said, metadata: object) -> Said:
     labels = {name: value for name, value in metadata.items() if name not in _FIELDS}
     return replace(
         around,
-        key=around.key if around.key is not None else metadata.get(KEY_FIELD),
-        conversation=around.conversation if around.conversation is not None else metadata.get(CONVERSATION_FIELD),
-        tier=around.tier if around.tier is not None else metadata.get(TIER_FIELD),
+        key=around.key or metadata.get(KEY_FIELD),
+        conversation=around.conversation or metadata.get(CONVERSATION_FIELD),
+        tier=around.tier or metadata.get(TIER_FIELD),
         labels={**labels, **around.labels},
     )

@@ -153,7 +153,7 @@ def trial(snapshot: Snapshot, name: str, operation: str, params: Mapping[str, An
     return Trial(
         request=request,
         holds=tuple(holds),
-        by="key" if said.key is not None else "conversation" if said.conversation is not None else "chance",
+        by="key" if said.key else "conversation" if said.conversation else "chance",
         legs=tuple(legs),
         variant=variant,
         place=place,
