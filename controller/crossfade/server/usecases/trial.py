@@ -86,9 +86,14 @@ class Trial:
             "weight": live.weight if live else None,
             "models": [{"model": each.model.name, "why": each.why, "lacks": list(each.lacks)} for each in self.asked],
             "targets": [
-                {"model": each.model.name, "region": target.region, "model_id": target.model_id, "why": each.why}
+                {
+                    "model": each.model.name,
+                    "region": target.region,
+                    "model_id": target.model_id,
+                    "why": f"{each.model.name} in its next region" if position else each.why,
+                }
                 for each in self.asked
-                for target in each.model.targets[: each.targets]
+                for position, target in enumerate(each.model.targets[: each.targets])
             ],
             "left_out": list(self.left_out),
             "warnings": list(self.warnings),
