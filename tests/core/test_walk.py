@@ -88,6 +88,19 @@ def test_shares_are_those_declared_and_a_key_has_always_the_same() -> None:
     ]  # fmt: skip
 
 
+def test_where_a_key_lies_among_the_shares_is_of_the_route_and_told_by_its_leg() -> None:
+    found = snapshot(
+        Route(name="chat", blue="m", shares={"s": 50}), Route(name="s", blue="m"), Route(name="t", blue="m")
+    )
+    assert found.entries["chat"].route.place("ann") == position("shares|chat", "ann")
+    assert found.entries["t"].route.place("ann") == position("shares|t", "ann")
+    for key in ("ann", "bob", "eve", "dan"):
+        first, *rest = way(found, "chat", Request(key=key))
+        assert first.place == position("shares|chat", key)
+        assert names(rest) == (["s"] if first.place < 0.5 else [])
+        assert all(leg.place is None for leg in rest)
+
+
 def test_without_a_key_chance_shares_the_calls() -> None:
     route = Route(name="chat", blue="m", shares={"a": 30})
     taken = sum(route.share_at(route.place(None)) == "a" for _ in range(10_000))
@@ -122,6 +135,7 @@ def test_the_models_of_a_call_are_the_assigned_one_then_blue_then_the_fallbacks(
     assert asked(Variant.BLUE) == ["old", "spare"]
     assert asked(Variant.GREEN, "CountTokens") == ["new", "old"]
     assert asked(Variant.GREEN, "InvokeModel") == ["new", "old"]  # spare reads another vendor's body
+    assert asked(Variant.BLUE, "InvokeModelWithResponseStream") == ["old"]
 
 
 whens = st.builds(
@@ -203,6 +217,14 @@ def test_a_rule_that_can_never_hold_is_refused_at_registration(when: dict[str, A
     assert problems(document, Route(name="s", blue="m")) == [f"route.rules[0].when.{problem}"]
 
 
+@pytest.mark.parametrize(
+    "when", [{"turns_least": 3}, {"complexity_least": 1}, {"turns_least": 3, "turns_below": 4}, {"tools_below": 1}]
+)
+def test_a_rule_that_can_hold_is_not(when: dict[str, Any]) -> None:
+    document = {"name": "r", "blue": "m", "rules": [{"when": when, "use": "s"}]}
+    assert problems(document, Route(name="s", blue="m")) == []
+
+
 def test_a_rule_that_asks_what_an_earlier_one_asks_is_refused_at_registration() -> None:
     rule = {"when": {"tiers": ["free"]}, "use": "s"}
     assert problems({"name": "r", "blue": "m", "rules": [rule, rule]}, Route(name="s", blue="m")) == [
@@ -231,6 +253,10 @@ def test_every_model_of_a_route_must_take_what_its_requests_hold() -> None:
         "'little' is declared not to take cache points, which route 'r' needs: choose another Model, or add it to the"
     )
     assert problems(document) == [f"route.fallbacks[0]: {said} Model's takes, or take it out of the route's needs"]
+    assert (
+        "not to take cache points and reasoning, which"
+        in problems(document | {"needs": ["reasoning", "cache_points"]})[0]
+    )
     assert problems(document | {"needs": ["tools"]}) == []
     assert problems(document | {"needs": ["tool"]})[0].startswith(
         "route.needs[0]: 'tool' is not known (did you mean 'tools'?); allowed: tools, cache_points, images"
