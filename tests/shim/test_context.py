@@ -104,7 +104,13 @@ def test_request_metadata_says_what_the_context_does_not_and_its_other_entries_a
     assert won == Said(key="bob", conversation="c-1", tier="gold", labels={"team": "search", "x": "y"})
     assert with_metadata(Said(key=""), {"crossfade-key": "ann"}).key == "ann"
     assert Said(key="", conversation="").sticky is None, "all who are nobody would go one way"
-    for nothing in (None, {}, "text", ["crossfade-key"]):
+    for nothing in (
+        None,
+        {},
+        "text",
+        ["crossfade-key"],
+        {"crossfade-key": 7, "crossfade-tier": ["free"], "team": None},
+    ):
         assert with_metadata(Said(tier="free"), nothing) == Said(tier="free")
 
 

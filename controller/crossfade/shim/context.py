@@ -79,11 +79,11 @@ def with_metadata(around: Said, metadata: object) -> Said:
     label."""
     if not isinstance(metadata, Mapping) or not metadata:
         return around
-    labels = {name: value for name, value in metadata.items() if name not in _FIELDS}
+    texts = {name: value for name, value in metadata.items() if isinstance(value, str)}  # Bedrock refuses all others
     return replace(
         around,
-        key=around.key or metadata.get(KEY_FIELD),
-        conversation=around.conversation or metadata.get(CONVERSATION_FIELD),
-        tier=around.tier or metadata.get(TIER_FIELD),
-        labels={**labels, **around.labels},
+        key=around.key or texts.get(KEY_FIELD),
+        conversation=around.conversation or texts.get(CONVERSATION_FIELD),
+        tier=around.tier or texts.get(TIER_FIELD),
+        labels={name: value for name, value in texts.items() if name not in _FIELDS} | dict(around.labels),
     )
