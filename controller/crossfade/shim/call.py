@@ -109,7 +109,7 @@ class Call:
     def describe(self, *, model: str, region: str, busy: bool = False) -> dict[str, Any]:
         """What stands under `ResponseMetadata.Crossfade` of the answer."""
         live = self.entry.live
-        stripped = {"stripped": ["reasoning"]} if model in self.unreasoned else {}
+        stripped = {"stripped": "reasoning"} if model in self.unreasoned else {}
         return stripped | {
             "call_id": self.id,
             "route": self.entry.route.name,
