@@ -124,7 +124,7 @@ def _attempt(call: Call, ask: Ask, plain: Plain) -> tuple[dict[str, Any], Told |
     try:
         HERE.attempt = Attempt(target, read=read, connect=min(settings.connect, ask.limit), watch=watch)
         WATCHDOG.add(watch)
-        response = plain(call.operation, with_model(call.params, target.model_id))
+        response = plain(call.operation, with_model(ask.params, target.model_id))
         if call.streaming:
             _hold(call, ask, response, watch)
             return response, Begun()

@@ -11,6 +11,7 @@ from typing import assert_never
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
 from crossfade.core.policy import POLICY, Next, Region, Settings
+from crossfade.core.walk import order
 from crossfade.shim.board import Board
 from crossfade.shim.call import Call
 
@@ -90,9 +91,7 @@ _LEAST_TIME = 0.02
 
 
 def _itinerary(call: Call, now: float) -> list[Stop]:
-    models = [call.snapshot.models[name] for name in dict.fromkeys((call.assigned, call.blue, *_fallbacks(call)))]
-    if call.operation.startswith("InvokeModel"):
-        models = [model for model in models if model.body_family == models[0].body_family]
+    models = order(call.snapshot, call.entry, call.variant, call.operation)
     opened = [call.board.open(model.targets, now, call.settings) for model in models]
     any_closed = [not all(flags) for flags in opened]
     stops: list[Stop] = []
@@ -111,10 +110,6 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
             stops += [Stop(model=model, target=target) for target in targets if not is_open[target]]
             closed_off += [Stop(model=model, target=t, last_resort=True) for t in targets if is_open[t]]
     return stops + closed_off[:1]
-
-
-def _fallbacks(call: Call) -> Sequence[str]:
-    return () if call.operation == "CountTokens" else call.entry.route.fallbacks
 
 
 def _why(call: Call, model: Model, now: float) -> Outcome:
