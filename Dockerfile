@@ -1,11 +1,11 @@
-# One image for migrate, controller, scheduler and demo; docker-compose.yml says which command runs where.
+# One image for migrate, controller, scheduler, sidecar and demo; docker-compose.yml says which command runs where.
 FROM python:3.12-slim
 
 WORKDIR /opt/crossfade
 COPY requirements.lock .
 # The very versions the tests ran with, checked by hash; what only a developer needs goes again in the same layer.
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock \
-    && pip uninstall --yes hypothesis import-linter grimp mypy playwright pytest pytest-timeout ruff
+    && pip uninstall --yes httpx hypothesis import-linter grimp mypy playwright pytest pytest-timeout ruff
 
 COPY pyproject.toml README.md LICENSE ./
 COPY controller controller
@@ -17,5 +17,5 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
 USER crossfade
 WORKDIR /home/crossfade
 ENV PYTHONUNBUFFERED=1
-EXPOSE 8321
+EXPOSE 8321 8322
 CMD ["crossfade", "--help"]

@@ -25,7 +25,7 @@ def compose() -> list[str]:
 
 def config(**secrets: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*compose(), "--file", COMPOSE, "--profile", "demo", "config"],
+        [*compose(), "--file", COMPOSE, "--profile", "demo", "--profile", "sidecar", "config"],
         capture_output=True,
         text=True,
         env={**os.environ, **secrets},
@@ -37,7 +37,7 @@ def config(**secrets: str) -> subprocess.CompletedProcess[str]:
 def test_compose_accepts_the_file() -> None:
     done = config(**SECRETS)
     assert done.returncode == 0, done.stderr
-    assert {"postgres:", "migrate:", "controller:", "scheduler:", "demo:"} <= set(done.stdout.split())
+    assert {"postgres:", "migrate:", "controller:", "scheduler:", "sidecar:", "demo:"} <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -51,7 +51,7 @@ def test_the_containers_run_the_commands_that_exist() -> None:
     from crossfade.cli.processes import COMMANDS
 
     used = set(re.findall(r"command: \[crossfade, (\w+)\]", COMPOSE.read_text()))
-    assert used == {"migrate", "controller", "scheduler", "demo"}
+    assert used == {"migrate", "controller", "scheduler", "sidecar", "demo"}
     assert used <= {command.name for command in COMMANDS}
 
 

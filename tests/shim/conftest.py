@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.eventstream import EventStream
 
 import crossfade
 from crossfade.core.model import Model, Price, Target
@@ -27,7 +29,10 @@ from crossfade.core.snapshot import Entry, Live, Snapshot, sign, snapshot_to_byt
 from crossfade.errors import Invalid
 from crossfade.sandbox.running import Sandbox
 from crossfade.shim import client as shim_client
-from crossfade.shim import runtime
+from crossfade.shim import context, runtime
+from crossfade.shim import settings as shim_settings
+
+from .beside import Beside
 
 TOKEN = "cft_test"
 SIGNING_KEY = bytes(range(32))
@@ -240,24 +245,103 @@ def session() -> boto3.session.Session:
     return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
 
 
+CONTRACT = ("test_policy_rows", "test_streams", "test_counted", "test_routing")
+"""What these modules say holds for both faces: in the client, and beside it."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "face" in metafunc.fixturenames:
+        both = metafunc.module.__name__.rpartition(".")[2] in CONTRACT
+        metafunc.parametrize("face", ["shim", "sidecar"] if both else ["shim"], indirect=True)
+
+
+@pytest.fixture
+def face(request: pytest.FixtureRequest) -> str:
+    """Through which face a test's client is routed."""
+    return str(request.param)
+
+
 @pytest.fixture
 def routed(
-    controller: FakeController, settings: dict[str, Any], session: boto3.session.Session
+    face: str, controller: FakeController, settings: dict[str, Any], session: boto3.session.Session
 ) -> Iterator[Callable[..., Any]]:
     """Installs Crossfade with a snapshot and makes a client; `config` goes to botocore's Config."""
-    clients = []
+    with ExitStack() as stack:
 
-    def make(snapshot: Snapshot, **config: Any) -> Any:
-        controller.serve_snapshot(snapshot)
-        shim_client._warned.clear()
-        crossfade.install(session, **settings)
-        client = session.client("bedrock-runtime", config=Config(**config))
-        clients.append(client)
-        return client
+        def make(snapshot: Snapshot, **config: Any) -> Any:
+            controller.serve_snapshot(snapshot)
+            shim_client._warned.clear()
+            if face == "sidecar":
+                client = stack.enter_context(beside(session, settings, config))
+            else:
+                crossfade.install(session, **settings)
+                client = session.client("bedrock-runtime", config=Config(**config))
+            stack.callback(client.close)
+            return client
 
-    yield make
-    for client in clients:
-        client.close()
+        yield make
+
+
+class Closing(EventStream):
+    """A plain boto3 stream that is closed when it broke or nobody has it any more, as the shim's own closes itself."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._events = iter(stream)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            for event in self._events:  # noqa: UP028 (`yield from` would end the events with the first reader)
+                yield event
+        except Exception:
+            self.close()
+            raise
+        self.close()
+        self._events = iter(())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@contextmanager
+def beside(session: boto3.session.Session, settings: dict[str, Any], config: dict[str, Any]) -> Iterator[Any]:
+    """A plain client of a sidecar's, whose shim is this process's. What the sidecar says in headers, and is told in
+    them, stands where the shim has it."""
+    shim = runtime.begin(shim_settings.read_settings(settings))
+    shim.feed.wait_for_first(5)
+    with Beside(shim, session._session) as sidecar:
+        client = session.client(
+            "bedrock-runtime",
+            endpoint_url=sidecar.url,
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=30, **config),
+        )
+
+        def say(params: dict[str, Any], **_: Any) -> None:
+            told = context.said({})
+            names = ("key", "conversation", "tier", "deadline")
+            found = {name: getattr(told, name) for name in names} | {f"label-{k}": v for k, v in told.labels.items()}
+            params["headers"] |= {f"x-crossfade-{k}": str(v) for k, v in found.items() if v is not None}
+
+        def hear(parsed: dict[str, Any], **_: Any) -> None:
+            metadata = parsed["ResponseMetadata"]
+            found = {
+                name.removeprefix("x-crossfade-").replace("-", "_"): int(value) if value.isdecimal() else value
+                for name, value in metadata["HTTPHeaders"].items()
+                if name.startswith("x-crossfade-")
+            }
+            if found:
+                metadata["Crossfade"] = found | {"busy": found["busy"] == "true"}
+
+            for name in ("stream", "body"):
+                if isinstance(parsed.get(name), EventStream):
+                    parsed[name] = Closing(parsed[name])
+
+        client.meta.events.register("before-call.bedrock-runtime", say)
+        client.meta.events.register("after-call.bedrock-runtime", hear)
+        yield client
 
 
 @pytest.fixture

@@ -83,4 +83,22 @@ def demo(arguments: tuple[str, ...]) -> int:
     return main(list(arguments))
 
 
-COMMANDS = (migrate, controller, scheduler, up, sandbox, demo)
+@click.command()
+@click.option("--host", help="Address to listen on. Default: CROSSFADE_SIDECAR_HOST, else 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Default: CROSSFADE_SIDECAR_PORT, else 8322. 0: a free one."
+)
+@click.option("--socket", type=click.Path(dir_okay=False), help="A Unix socket to listen on instead.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes. Default: CROSSFADE_SIDECAR_WORKERS, else 1.")
+def sidecar(host: str | None, port: int | None, socket: str | None, workers: int | None) -> None:
+    """Run the sidecar: the call path over HTTP, for services that do not use boto3. Needs crossfade[sidecar]."""
+    try:
+        from crossfade.sidecar.serve import serve
+        from crossfade.sidecar.settings import load
+    except ImportError as error:
+        raise SetupError(f"{error}: pip install 'crossfade[sidecar]' has what the sidecar needs") from None
+    settings = load(host=host, port=port, socket=socket, workers=workers)
+    serve(settings, listening=lambda address: click.echo(f"The sidecar listens on {address}"))
+
+
+COMMANDS = (migrate, controller, scheduler, up, sidecar, sandbox, demo)

@@ -50,7 +50,7 @@ def read_invoke(body: bytes) -> Prompt:
 def _read_object(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadPrompt("The request body is not valid JSON.") from None
     if not isinstance(document, dict):
         raise BadPrompt("The request body is not a JSON object.")

@@ -174,7 +174,7 @@ def count_tokens(body: bytes) -> Answer:
             prompt = read_invoke(base64.b64decode(asked["invokeModel"]["body"], validate=True))
     except BadPrompt:
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadPrompt("The input must hold either converse or invokeModel.") from None
     return ok({"inputTokens": estimate_tokens(prompt.everything)})
 

@@ -24,9 +24,19 @@ OTHERS = frozenset(
         "CROSSFADE_SERVICE",
         "CROSSFADE_WAIT",
         "CROSSFADE_SECRET_FILE",
+        "CROSSFADE_SIDECAR_HOST",
+        "CROSSFADE_SIDECAR_PORT",
+        "CROSSFADE_SIDECAR_SOCKET",
+        "CROSSFADE_SIDECAR_WORKERS",
+        "CROSSFADE_SIDECAR_DRAIN_SECONDS",
+        "CROSSFADE_SIDECAR_TOKEN",
+        "CROSSFADE_SIDECAR_TOKEN_FILE",
+        "CROSSFADE_SIDECAR_KEYS_FILE",
+        "CROSSFADE_SIDECAR_MOST_BODY",
+        "CROSSFADE_SIDECAR_BODY_SECONDS",
     }
 )
-"""Variables of the CLI and the shim, which may be set beside the server's."""
+"""Variables of the CLI, the shim and the sidecar, which may be set beside the server's."""
 
 
 class Settings(BaseSettings):

@@ -62,7 +62,7 @@ def _events(text: str) -> list[dict[str, Any]]:
 def _asks_for_shape(body: Any) -> bool:
     try:
         asked = json.loads(body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return True
     if not isinstance(asked, Mapping):
         return True

@@ -7,14 +7,17 @@ import threading
 import time
 from typing import Any
 
+from crossfade.core.snapshot import Entry, Snapshot
 from crossfade.core.walk import walk
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
+from crossfade.shim.board import Board
 from crossfade.shim.call import OPERATIONS, Call, deadline_of
-from crossfade.shim.context import said
+from crossfade.shim.context import Said, said
 from crossfade.shim.dispatch import dispatch
 from crossfade.shim.features import read_request
+from crossfade.shim.recorder import Recorder
 
 log = logging.getLogger("crossfade")
 
@@ -50,10 +53,22 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
     if entry is None or steps_aside(client):
         return None
     adopt(client)
-    told = said(params)
     if hasattr(params.get("body"), "read"):  # a file can be sent once; an attempt may have to send it again
         # In place: should routing fail after this, plain boto3 must not be left with a file read to its end.
         params["body"] = params["body"].read()
+    return open_call(snapshot, entry, operation, params, said(params), shim.board, shim.recorder)
+
+
+def open_call(
+    snapshot: Snapshot,
+    entry: Entry,
+    operation: str,
+    params: dict[str, Any],
+    told: Said,
+    board: Board,
+    recorder: Recorder,
+) -> Call:
+    """A call to a route: where it is sent on to, which variant it gets, how long it may take."""
     if entry.route.sends_on:
         entry = walk(snapshot, entry, told.sticky, lambda: read_request(operation, params, told))[-1].entry
     began = time.monotonic()
@@ -64,8 +79,8 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         entry=entry,
         variant=entry.assign(told.sticky),
         group=entry.group(told.sticky),
-        board=shim.board,
-        recorder=shim.recorder,
+        board=board,
+        recorder=recorder,
         began=began,
         at=time.time(),
         deadline=began + deadline_of(operation, entry.route.policy, told.deadline),

@@ -9,7 +9,11 @@ from botocore.credentials import RefreshableCredentials
 
 def refresh(client: Any) -> bool:
     """Fetches new credentials for this client; False where they cannot be: then trying again is of no use."""
-    credentials = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    return renew(getattr(getattr(client, "_request_signer", None), "_credentials", None))
+
+
+def renew(credentials: Any) -> bool:
+    """The same for botocore's credentials themselves."""
     if not isinstance(credentials, RefreshableCredentials):
         return False
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -98,6 +98,19 @@ class _Sums:
                 judged, errors = self.groups.get(seen.group, (0, 0))
                 self.groups[seen.group] = (judged + 1, errors + seen.counted.error)
 
+    def merge(self, row: Row) -> None:
+        for name in self.__slots__:
+            own, more = getattr(self, name), getattr(row, name)
+            if not isinstance(own, dict):
+                setattr(self, name, own + more)
+            elif name == "groups":
+                for group, (judged, errors) in more.items():
+                    before = own.get(group, (0, 0))
+                    own[group] = (before[0] + judged, before[1] + errors)
+            else:
+                for key, count in more.items():
+                    own[key] = own.get(key, 0) + count
+
 
 def _count(table: dict[_Name, int], key: _Name) -> None:
     table[key] = table.get(key, 0) + 1
@@ -119,6 +132,13 @@ class Recorder:
             self._inbox.append(seen)
         else:
             self.dropped += 1
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Adds rows that another process has summed up."""
+        with self._lock:
+            for row in rows:
+                key = (row.route, row.rollout, row.step, row.variant, row.bucket, row.model, row.region)
+                self._sums.setdefault(key, _Sums()).merge(row)
 
     def settle(self) -> int:
         """Adds what came in to the sums; returns the number of rows there are now."""

@@ -127,8 +127,7 @@ class Stream(EventStream):  # type: ignore[misc]
             return Outcome.UNKNOWN
 
     def _as_stream_error(self, error: Exception, outcome: Outcome) -> EventStreamError:
-        code = _CODES.get(outcome, "serviceUnavailableException")
-        message = f"the stream broke off ({outcome}): {error}; what came before is incomplete"
+        code, message = told_broken(error, outcome, self._operation_name)
         return EventStreamError({"Error": {"Code": code, "Message": message}}, self._operation_name)
 
     def _end(self, outcome: Outcome, error: Exception | None) -> None:
@@ -139,6 +138,15 @@ class Stream(EventStream):  # type: ignore[misc]
         WATCHDOG.remove(self._watch)
         if self._ending is not None:
             self._ending(self, outcome, error)
+
+
+def told_broken(error: Exception, outcome: Outcome, operation: str) -> tuple[str, str]:
+    """Code and message for the caller of a stream that broke off after its first content."""
+    code = _CODES.get(outcome, "serviceUnavailableException")
+    if operation == "ConverseStream" and code == "modelTimeoutException":
+        code = "modelStreamErrorException"  # this stream's model has no timeout: SDKs could not name it
+    why = str(error) or type(error).__name__
+    return code, f"the stream broke off ({outcome}): {why}; what came before is incomplete"
 
 
 _CODES = {Outcome.TIMED_OUT: "modelTimeoutException", Outcome.TRUNCATED: "modelStreamErrorException"}

@@ -1,0 +1,1 @@
+"""The sidecar: the shim over HTTP, for services that do not use boto3. Needs the extra `crossfade[sidecar]`."""

@@ -1,0 +1,312 @@
+"""App: what comes in at the port, and what goes out: limits, callers, faces. Speaks RSGI, granian's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
+
+from crossfade.core.snapshot import Snapshot
+from crossfade.shim.board import Board
+from crossfade.shim.call import Call
+from crossfade.shim.client import open_call
+from crossfade.shim.context import Said
+from crossfade.shim.course import Ask, Busy
+from crossfade.shim.recorder import Recorder
+from crossfade.sidecar import bedrock, completion, openai
+from crossfade.sidecar.callers import Asked, Callers, signed_region
+from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, end, error_answer
+from crossfade.sidecar.passage import pass_on
+from crossfade.sidecar.request import (
+    BadRequest,
+    Request,
+    raw_path,
+    read_params,
+    read_path,
+    read_said,
+    upstream_headers,
+)
+from crossfade.sidecar.upstream import Upstream
+
+log = logging.getLogger("crossfade")
+
+MOST_BODY = 25 * 1024 * 1024
+"""Bytes of one request: Bedrock's own limit."""
+
+
+class Source(Protocol):
+    """Where snapshots come from, and what is counted goes to."""
+
+    board: Board
+    recorder: Recorder
+
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+
+    def metrics(self) -> str:
+        """All workers' counts, as Prometheus reads them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`body` in bytes; `body_seconds` is how long a caller may take to send one."""
+
+    body: int = MOST_BODY
+    body_seconds: float = 30.0
+
+
+class App:
+    """One for a process. granian calls it once a request."""
+
+    def __init__(self, source: Source, upstream: Upstream, callers: Callers, limits: Limits) -> None:
+        self._source = source
+        self._upstream = upstream
+        self._callers = callers
+        self._limits = limits
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        try:
+            await self._serve(scope, protocol)
+        except ProtocolClosed:
+            log.debug("a caller hung up", extra={"action": "caller_left"})
+        except BadRequest as refused:
+            _send(protocol, _refused(scope.path, refused))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the sidecar failed to answer a request", extra={"action": "sidecar_fault"})
+            _send(protocol, error_answer(500, "InternalServerException", "the sidecar failed; see its log"))
+
+    async def _serve(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        if scope.proto != "http":
+            raise BadRequest("only HTTP is spoken here", 426)
+        if scope.method == "GET" and scope.path in ("/healthz", "/readyz"):
+            _send(protocol, self._health(scope.path))
+            return
+        asked = _asked(scope)
+        signed = self._callers.admit(asked)
+        body = await self._body(asked, protocol)
+        if signed is not None:
+            self._callers.verify(asked, signed, body)
+        if scope.method == "GET" and scope.path == "/metrics":
+            headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8")]
+            _send(protocol, Whole(200, headers, self._source.metrics().encode()))
+        elif scope.path.startswith("/v1/"):
+            await self._openai(asked, body, protocol)
+        else:
+            await self._bedrock(asked, body, protocol)
+
+    def _health(self, path: str) -> Whole:
+        if path == "/readyz" and self._source.snapshot is None:
+            return Whole(503, [("content-type", "text/plain")], b"no snapshot yet: calls go to Bedrock as they are\n")
+        return Whole(200, [("content-type", "text/plain")], b"ok\n")
+
+    async def _body(self, asked: Asked, protocol: HTTPProtocol) -> bytes:
+        length = asked.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._limits.body:
+            raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
+        if asked.method in ("GET", "HEAD") or length == "0":
+            return b""
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                if length.isdecimal():  # bounded already
+                    return bytes(await protocol())
+                async for part in protocol:
+                    parts.append(part)
+                    size += len(part)
+                    if size > self._limits.body:
+                        raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
+        except TimeoutError:
+            raise BadRequest(f"the body was not there after {self._limits.body_seconds:g} s", 408) from None
+        return b"".join(parts)
+
+    # Bedrock's face
+
+    async def _bedrock(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
+        found = read_path(asked.path) if asked.method == "POST" else None
+        if found is not None:
+            operation, model_id = found
+            request = Request(
+                operation=operation,
+                model_id=model_id,
+                body=body,
+                params=read_params(operation, body),
+                headers=upstream_headers(asked.headers.items()),
+            )
+            call = self._route(request, read_said(asked.headers.items(), request.params.get("requestMetadata")))
+            if call is not None:
+                try:
+                    ending, ask = await drive(call, request, self._upstream)
+                except Untouched:
+                    pass
+                else:
+                    await self._answer(call, ending, ask, protocol)
+                    return
+        await self._pass_on(asked, body, protocol)
+
+    async def _answer(self, call: Call, ending: Ending, ask: Ask | None, protocol: HTTPProtocol) -> None:
+        whole = bedrock.whole(call, ending, ask)
+        if whole is not None:
+            _send(protocol, whole)
+            return
+        assert isinstance(ending, Stream | Busy)
+        await _stream(protocol, bedrock.stream_headers(call, ending), bedrock.streamed(call, ending))
+
+    async def _pass_on(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
+        region = signed_region(asked.headers) or self._upstream.identity.region
+        head, frames = await pass_on(
+            self._upstream,
+            asked.method,
+            raw_path(asked.path),
+            asked.query,
+            upstream_headers(asked.headers.items()),
+            body,
+            region,
+        )
+        if frames is None:
+            _send(protocol, head)
+        else:
+            await _stream(protocol, head.headers, frames)
+
+    def _route(self, request: Request, said: Said) -> Call | None:
+        """The call, or None if it is none of any route's."""
+        snapshot = self._source.snapshot
+        entry = snapshot.entries.get(request.model_id) if snapshot else None
+        if snapshot is None or entry is None:
+            return None
+        try:
+            return open_call(
+                snapshot, entry, request.operation, request.params, said, self._source.board, self._source.recorder
+            )
+        except Exception:
+            log.warning("Crossfade could not route a call", exc_info=True, extra={"action": "left_to_bedrock"})
+            return None
+
+    # OpenAI's face
+
+    async def _openai(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
+        if (asked.method, asked.path) == ("GET", "/v1/models"):
+            snapshot = self._source.snapshot
+            names = sorted(snapshot.entries) if snapshot else []
+            listed = [{"id": name, "object": "model", "created": 0, "owned_by": "crossfade"} for name in names]
+            _send(protocol, _json({"object": "list", "data": listed}))
+            return
+        if (asked.method, asked.path) != ("POST", "/v1/chat/completions"):
+            raise BadRequest("known are POST /v1/chat/completions and GET /v1/models", 404)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            raise BadRequest("the body is no JSON") from None
+        model, streams, params = openai.to_converse(document)
+        request = Request(
+            operation="ConverseStream" if streams else "Converse",
+            model_id=model,
+            body=json.dumps(params).encode(),
+            params=params,
+            headers={"content-type": "application/json", "accept": "application/json"},
+        )
+        metadata = document.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        said = read_said(asked.headers.items(), {"crossfade-key": document.get("user"), **metadata})
+        call = self._route(request, said)
+        if call is None:
+            raise BadRequest(f"no route is named {model!r}; GET /v1/models lists them", 404)
+        try:
+            ending, ask = await drive(call, request, self._upstream)
+        except Untouched:
+            raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
+        whole = bedrock.whole(call, ending, ask)
+        if whole is not None:
+            _send(protocol, _completion(whole, call, model))
+            return
+        assert isinstance(ending, Stream | Busy)
+        wants_usage = bool((document.get("stream_options") or {}).get("include_usage"))
+        chunks = completion.Chunks(id=call.id, model=model, usage=wants_usage)
+        told = [
+            ("content-type", "text/event-stream; charset=utf-8"),
+            ("cache-control", "no-cache"),
+            *(pair for pair in bedrock.stream_headers(call, ending) if pair[0].startswith("x-crossfade-")),
+        ]
+        await _stream(protocol, told, _sse(call, ending, chunks))
+
+
+async def _sse(call: Call, ending: Stream | Busy, chunks: completion.Chunks) -> Any:
+    if isinstance(ending, Busy):
+        for event in ending.answer["stream"]:
+            for name, members in event.items():
+                for chunk in chunks.event(name, members):
+                    yield chunk
+        yield completion.DONE
+        return
+    frames = ending.relay.frames(
+        call.settings.stall, call.deadline, lambda outcome, raised: end(call, ending, outcome, raised)
+    )
+    good = True
+    async with aclosing(frames):
+        async for found in frames:
+            good = good and found[-1].kind == "event"
+            if said := b"".join(chunk for one in found for chunk in chunks.of(one)):
+                yield said
+    if good:  # a stream that broke off has no end: a client that only looks for it must not take it for whole
+        yield completion.DONE
+
+
+def _completion(whole: Whole, call: Call, model: str) -> Whole:
+    told = [pair for pair in whole.headers if pair[0].startswith(("x-crossfade-", "x-amzn-requestid", "retry-after"))]
+    headers = [("content-type", "application/json"), *told]
+    document = json.loads(whole.body) if whole.status == 200 else None
+    if document is not None:
+        return Whole(200, headers, json.dumps(completion.completion(document, id=call.id, model=model)).encode())
+    code = dict(whole.headers).get("x-amzn-errortype", "").partition(":")[0] or None
+    try:
+        message = str(json.loads(whole.body).get("message") or "")
+    except (ValueError, AttributeError):
+        message = ""
+    return Whole(whole.status, headers, openai.error(whole.status, message or f"Bedrock answered {whole.status}", code))
+
+
+def _asked(scope: Scope) -> Asked:
+    headers: dict[str, str] = {}
+    for name, value in scope.headers.items():
+        if name in headers:
+            if name in ("host", "authorization", "content-length", "x-amz-date", "x-crossfade-token"):
+                raise BadRequest(f"the header {name} is there twice")
+            value = f"{headers[name]},{value}"
+        headers[name] = value
+    if scope.authority:  # HTTP/2; some SDKs sign it under its own name, some as the host
+        headers[":authority"] = scope.authority
+        headers.setdefault("host", scope.authority)
+    return Asked(scope.method, scope.path, scope.query_string, headers)
+
+
+def _refused(path: str, refused: BadRequest) -> Whole:
+    if path.startswith("/v1/"):
+        body = openai.error(refused.status, str(refused))
+        return Whole(refused.status, [("content-type", "application/json")], body)
+    codes = {401: "UnrecognizedClientException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
+    return error_answer(refused.status, codes.get(refused.status, "ValidationException"), str(refused))
+
+
+def _json(document: Any) -> Whole:
+    return Whole(200, [("content-type", "application/json")], json.dumps(document).encode())
+
+
+def _send(protocol: HTTPProtocol, whole: Whole) -> None:
+    protocol.response_bytes(whole.status, whole.headers, whole.body)
+
+
+async def _stream(protocol: HTTPProtocol, headers: list[tuple[str, str]], parts: Any) -> None:
+    async with aclosing(parts):
+        # The first part first: a generator that was never begun is not ended either, and its call never recorded.
+        part = await anext(parts, None)
+        transport = protocol.response_stream(200, headers)
+        while part is not None:
+            await transport.send_bytes(part)
+            part = await anext(parts, None)

@@ -1,0 +1,178 @@
+"""Drive: takes a call through its course from an event loop. The same course that `shim.dispatch` drives with boto3."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from crossfade.core.outcome import Outcome
+from crossfade.shim.answer import Told
+from crossfade.shim.call import Call
+from crossfade.shim.classify import Failure
+from crossfade.shim.course import (
+    Ask,
+    Begun,
+    Busy,
+    Came,
+    Raise,
+    Refresh,
+    Serve,
+    Unavailable,
+    Wait,
+    course,
+    end_of_stream,
+)
+from crossfade.shim.events import reading_of
+from crossfade.sidecar.relay import Relay
+from crossfade.sidecar.request import Request
+from crossfade.sidecar.upstream import Upstream, failure_of, passed_on, read_whole, refusal
+
+log = logging.getLogger("crossfade")
+
+
+@dataclass(slots=True)
+class Whole:
+    """An answer, or an error, as it came from Bedrock."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream that has shown its first content."""
+
+    headers: list[tuple[str, str]]
+    relay: Relay
+    ask: Ask
+
+
+Brought = Whole | Stream | None
+Ending = Whole | Stream | Busy | Unavailable
+
+
+class Untouched(Exception):  # noqa: N818
+    """A fault of ours before anything was sent: the call goes to Bedrock as it is."""
+
+
+async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Ending, Ask | None]:
+    """What the caller gets, and from where. The call is recorded, or will be when its stream ends."""
+    try:
+        steps = course(call)
+        step = next(steps)
+    except Exception as fault:
+        log.warning("Crossfade could not dispatch a call", exc_info=True, extra={"action": "left_to_bedrock"})
+        call.recorded = True
+        call.recorder.dropped += 1
+        raise Untouched from fault
+    brought: Brought = None
+    came: Came = None
+    news: Came
+    asked: Ask | None = None
+    try:
+        while True:
+            match step:
+                case Ask():
+                    asked = step
+                    brought, came = await _attempt(call, step, request, upstream)
+                    news = came
+                case Wait(seconds):
+                    await asyncio.sleep(seconds)
+                    news = None
+                case Refresh():
+                    news = await upstream.identity.renew()
+                case Serve(ask):
+                    assert brought is not None
+                    return brought, ask
+                case Raise():
+                    assert isinstance(came, Failure)
+                    return _as_it_came(came), None
+                case Busy() | Unavailable():
+                    return step, None
+            try:
+                step = steps.send((time.monotonic(), news))
+            except Exception:
+                log.warning("Crossfade ended a call early", exc_info=True, extra={"action": "call_ended_early"})
+                if isinstance(came, Failure):
+                    return _as_it_came(came), None
+                assert brought is not None
+                call.recorder.dropped += not (call.recorded or call.streaming)
+                return brought, asked
+    except BaseException:
+        call.unanswered()  # recorded already, unless this very task is being ended
+        raise
+
+
+def _as_it_came(failure: Failure) -> Whole:
+    """The error that settles a call: Bedrock's own answer, where one came."""
+    answer = getattr(failure.error, "answer", None)
+    if answer is not None:
+        return Whole(*answer)
+    told = failure.error.response["Error"] if isinstance(failure.error, ClientError) else {}
+    message = told.get("Message") or f"{type(failure.error).__name__}: {failure.error}"
+    status, code = _STATUS.get(failure.outcome, (503, "ServiceUnavailableException"))
+    return error_answer(status, code, message)
+
+
+_STATUS = {
+    Outcome.REJECTED: (400, "ValidationException"),
+    Outcome.DENIED: (403, "AccessDeniedException"),
+    Outcome.CREDENTIALS: (403, "UnrecognizedClientException"),
+    Outcome.MISCONFIGURED: (404, "ResourceNotFoundException"),
+}
+"""How an error is put that came inside a stream, or never left this machine."""
+
+
+def error_answer(status: int, code: str, message: str) -> Whole:
+    """An error in Bedrock's own shape."""
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", code)]
+    return Whole(status, headers, json.dumps({"message": message}).encode())
+
+
+async def _attempt(
+    call: Call, ask: Ask, request: Request, upstream: Upstream
+) -> tuple[Brought, Told | Begun | Failure]:
+    """One request to one target."""
+    model, target = ask.stop.model, ask.stop.target
+    response = None
+    try:
+        async with asyncio.timeout(max(0.0, ask.due - time.monotonic())):
+            connect = min(call.settings.connect, ask.limit)
+            response = await upstream.post(target, request, ask.params, connect=connect)
+            if response.status != 200:
+                raise refusal(call.operation, response, await response.read())
+            headers = passed_on(response.headers)
+            if call.streaming:
+                relay = Relay(response, call.operation, reading_of(call.operation, model.body_family), ask.began)
+                await relay.hold()
+                return Stream(headers, relay, ask), Begun()
+            body = await response.read()
+        return Whole(200, headers, body), read_whole(call.operation, response.headers, body, model.body_family)
+    except Exception as error:
+        if response is not None:
+            response.close()
+        return None, failure_of(error)
+    except BaseException:
+        if response is not None:
+            response.close()
+        raise
+
+
+def end(call: Call, stream: Stream, outcome: Outcome, raised: bool) -> None:
+    """Records how a stream ended."""
+    relay = stream.relay
+    end_of_stream(
+        call,
+        stream.ask,
+        relay.reading,
+        outcome,
+        time.monotonic(),
+        first_token=relay.first_token,
+        raised=raised,
+    )

@@ -1,0 +1,151 @@
+"""Serve: the sidecar's processes. The first has feed, recorder and courier; workers, supervised by granian, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import copyreg
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.net import SocketHolder as _SocketHolder  # type: ignore[attr-defined]
+
+from crossfade.errors import SetupError
+from crossfade.shim import runtime
+from crossfade.shim.settings import read_settings
+from crossfade.sidecar.app import App
+from crossfade.sidecar.channel import Hub, Line
+from crossfade.sidecar.identity import Identity
+from crossfade.sidecar.settings import Settings, load
+from crossfade.sidecar.upstream import Upstream
+
+SocketHolder: Any = _SocketHolder
+
+log = logging.getLogger("crossfade")
+
+_HEADER_MS = 60_000
+"""How long a head may take; an idle connection is kept no longer either."""
+
+
+def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
+    """Runs until SIGTERM or Ctrl-C; then finishes what is under way and delivers what was counted."""
+    shim_settings = read_settings({})
+    if shim_settings is None:
+        raise SetupError(
+            "CROSSFADE_URL is not set: give the controller's address, and CROSSFADE_TOKEN, a token of the role shim"
+        )
+    # Not forked: this process has threads, and a child must not keep its way with signals until it has its own.
+    multiprocessing.set_start_method("spawn", force=True)
+    port = _free(settings)
+    _log()
+    shim = runtime.begin(shim_settings)
+    shim.feed.wait_for_first(shim_settings.wait)
+    server = Granian(
+        "crossfade.sidecar.serve:worker",
+        factory=True,
+        interface=Interfaces.RSGI,
+        address=settings.host,
+        port=port,
+        uds=settings.socket,
+        uds_permissions=0o600 if settings.socket else None,
+        workers=settings.workers,
+        loop=Loops.auto,
+        http=HTTPModes.auto,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MS),
+        respawn_failed_workers=True,
+        workers_kill_timeout=settings.drain_seconds,
+        log_level=LogLevels.warning,
+    )
+    # Workers are started anew, not forked: they read the environment again.
+    os.environ["CROSSFADE_SIDECAR_HOST"], os.environ["CROSSFADE_SIDECAR_PORT"] = settings.host, str(port)
+    if settings.socket:
+        os.environ["CROSSFADE_SIDECAR_SOCKET"] = str(settings.socket)
+    listening(f"unix:{settings.socket}" if settings.socket else f"http://{settings.host}:{port}")
+    try:
+        with Hub(shim).open():
+            server.serve()
+    finally:
+        runtime.end()
+
+
+def _log() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, level=logging.WARNING)
+
+
+def _free(settings: Settings) -> int:
+    """The port to listen on, 0 resolved. Workers share it, so the kernel would let a second sidecar share it too."""
+    if settings.socket is not None:
+        _clear(settings.socket)
+        return settings.port
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SetupError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+        return int(probe.getsockname()[1])
+
+
+def _clear(path: Path) -> None:
+    """Removes the socket of a sidecar that was killed; refuses one that answers, and whatever else is there."""
+    if not path.parent.is_dir():
+        raise SetupError(f"cannot listen on {path}: there is no folder {path.parent}")
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        if not path.is_socket() or probe.connect_ex(str(path)) == 0:
+            raise SetupError(f"cannot listen on {path}: something else is there")
+    path.unlink()
+
+
+def _handed_down(holder: Any) -> tuple[Any, tuple[Any, ...]]:
+    fd, uds, backlog = holder.__getstate__()
+    return _inherited, (DupFd(_second(fd)), uds, backlog)
+
+
+@lru_cache
+def _second(fd: int) -> int:
+    """The same socket under another number: a child is given each number once, and granian gives it the first."""
+    return os.dup(fd)
+
+
+def _inherited(fd: Any, uds: bool, backlog: int) -> Any:
+    return SocketHolder(fd.detach(), uds, backlog)
+
+
+# granian hands a Unix socket to its workers by number, which holds for forked ones only.
+copyreg.pickle(SocketHolder, _handed_down)
+
+
+class Worker(App):
+    """An App with its line to the first process."""
+
+    def __init__(self) -> None:
+        settings = load()
+        self._line = Line()
+        self._line.start()
+        super().__init__(self._line, Upstream(Identity(), settings.upstream), settings.callers, settings.limits)
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian when everything under way is done."""
+        loop.run_until_complete(self._upstream.close())
+        self._line.stop()
+
+
+def worker() -> Worker:
+    """What granian calls in each worker process, once."""
+    _log()
+    return Worker()

@@ -1,0 +1,172 @@
+"""Who is let in, and what is let through of what they send."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from crossfade.errors import SetupError
+from crossfade.sidecar.callers import Callers
+from crossfade.sidecar.settings import load
+from crossfade.sidecar.signing import sign
+
+from .conftest import EAST, ROUTE, Caller
+
+TOKEN = "a-token-of-a-caller"
+KEYS = {"SIDECARKEY": "a-secret-of-a-caller"}
+MESSAGES = [{"role": "user", "content": [{"text": "hi"}]}]
+
+
+def client(caller: Caller, key: str, secret: str, region: str = EAST) -> Any:
+    return boto3.client(
+        "bedrock-runtime",
+        endpoint_url=f"http://127.0.0.1:{caller.port}",
+        region_name=region,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def test_on_loopback_whoever_reaches_it_is_let_in_but_no_browser(beside, snapshot, model, sandbox, calls) -> None:
+    caller = beside(snapshot(model("blue")))
+    assert caller.converse().status == 200
+    assert caller.converse(origin="http://evil.example").status == 403
+    assert len(calls()) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": f"Bearer {TOKEN}"}, 200),
+        ({"x_crossfade_token": TOKEN}, 200),
+        ({}, 401),
+        ({"authorization": f"Bearer {TOKEN}x"}, 403),
+        ({"x_crossfade_token": "é"}, 401),
+        ({"authorization": "Basic abc"}, 401),
+    ],
+)
+def test_with_a_token_only_who_shows_it_is_let_in(beside, snapshot, model, calls, headers, status) -> None:
+    caller = beside(snapshot(model("blue")), callers=Callers(tokens=("another-token-before", TOKEN)))
+    headers = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    assert caller.converse(**headers).status == status
+    assert len(calls()) == (status == 200)
+    assert caller.ask("GET", "/healthz").status == 200
+    assert caller.ask("GET", "/metrics").status == 401
+
+
+def test_the_token_goes_no_further(beside, snapshot, model, sandbox) -> None:
+    caller = beside(snapshot(model("blue")), callers=Callers(tokens=(TOKEN,)))
+    assert caller.converse(authorization=f"Bearer {TOKEN}", x_crossfade_token=TOKEN).status == 200
+    sandbox.settle()
+    [entry] = sandbox.log()
+    assert entry["signed_region"] == EAST, "signed anew with the sidecar's own credentials"
+
+
+@pytest.mark.parametrize(
+    "model_id", [ROUTE, "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.x-v1:0"]
+)
+def test_a_signature_by_a_known_key_is_verified(beside, snapshot, model, sandbox, model_id) -> None:
+    found = snapshot(model("blue"))
+    entry = found.entries[ROUTE]
+    named = replace(entry, route=replace(entry.route, name=model_id))
+    caller = beside(replace(found, entries={model_id: named}), callers=Callers(keys=KEYS))
+    good = client(caller, "SIDECARKEY", KEYS["SIDECARKEY"])
+    assert good.converse(modelId=model_id, messages=MESSAGES)["stopReason"] == "end_turn"
+    for key, secret in (("SIDECARKEY", "a-secret-of-nobody's"), ("OTHERKEY", KEYS["SIDECARKEY"])):
+        bad = client(caller, key, secret)
+        with pytest.raises(ClientError) as raised:
+            bad.converse(modelId=model_id, messages=MESSAGES)
+        assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        bad.close()
+    good.close()
+
+
+def test_a_signature_holds_for_its_own_request_and_its_own_time(beside, snapshot, model, monkeypatch) -> None:
+    caller = beside(snapshot(model("blue")), callers=Callers(keys=KEYS))
+    sent: dict[str, Any] = {}
+    signed = client(caller, "SIDECARKEY", KEYS["SIDECARKEY"])
+    signed.meta.events.register("before-send.bedrock-runtime", lambda request, **_: sent.update(request=request))
+    signed.converse(modelId=ROUTE, messages=MESSAGES)
+    signed.close()
+    request = sent["request"]
+    headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}
+    del headers["Content-Length"]  # of this body, and not signed
+    headers["Host"] = f"127.0.0.1:{caller.port}"
+    path = f"/model/{ROUTE}/converse"
+    again = Caller(caller.port, headers)
+    assert again.ask("POST", path, request.body).status == 200
+    assert again.ask("POST", path, request.body + b" ").status == 403
+    assert again.ask("POST", f"/model/{ROUTE}/invoke", request.body).status == 403
+    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 400)  # noqa: B008
+    assert again.ask("POST", path, request.body).status == 403
+
+
+def environment(tmp_path: Any, **more: str) -> dict[str, str]:
+    (tmp_path / "tokens").write_text("one-token-of-many\n\nanother-token-of-many\n")
+    (tmp_path / "keys").write_text("AKID a-secret-of-a-caller\n")
+    (tmp_path / "short").write_text("AKID short\n")
+    (tmp_path / "empty").write_text("\n")
+    return {name: value.replace("TMP", str(tmp_path)) for name, value in more.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"CROSSFADE_SIDECAR_HOST": "0.0.0.0"}, "could spend this machine's AWS credentials"),
+        ({"CROSSFADE_SIDECAR_HOST": "::"}, "could spend"),
+        ({"CROSSFADE_SIDECAR_HOST": "sidecar.internal"}, "could spend"),
+        ({"CROSSFADE_SIDECAR_TOKEN": "short"}, "at least 16"),
+        ({"CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/nothing"}, "cannot read"),
+        ({"CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/empty"}, "is empty"),
+        ({"CROSSFADE_SIDECAR_KEYS_FILE": "TMP/short"}, "line 1: must be an access key"),
+        ({"CROSSFADE_SIDECAR_PORT": "many"}, "CROSSFADE_SIDECAR_PORT is 'many'"),
+        ({"CROSSFADE_SIDECAR_WORKERS": "0"}, "from 1 to 256"),
+        ({"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://localhost:8322/"}, "the sidecar itself"),
+    ],
+    ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
+)
+def test_settings_that_would_open_it_or_cannot_be_meant_are_refused(tmp_path, given, words) -> None:
+    with pytest.raises(SetupError, match=words):
+        load(environment(tmp_path, **given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"CROSSFADE_SIDECAR_HOST": "::1"},
+        {"CROSSFADE_SIDECAR_HOST": "127.0.0.7"},
+        {"CROSSFADE_SIDECAR_HOST": "0.0.0.0", "CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/tokens"},
+        {"CROSSFADE_SIDECAR_HOST": "0.0.0.0", "CROSSFADE_SIDECAR_KEYS_FILE": "TMP/keys"},
+        {"CROSSFADE_SIDECAR_SOCKET": "TMP/socket", "CROSSFADE_SIDECAR_HOST": "0.0.0.0"},
+    ],
+    ids=str,
+)
+def test_settings_that_keep_strangers_out_are_taken(tmp_path, given) -> None:
+    settings = load(environment(tmp_path, **given))
+    assert "token-of-many" not in repr(settings)
+    assert "a-secret" not in repr(settings)
+    if "CROSSFADE_SIDECAR_TOKEN_FILE" in given:
+        assert settings.callers.tokens == ("one-token-of-many", "another-token-of-many")
+
+
+def test_over_http2_the_authority_may_be_what_is_signed_as_the_sdk_for_javascript_does(beside, snapshot, model) -> None:
+    caller = beside(snapshot(model("blue")), callers=Callers(keys=KEYS))
+    place, path = f"127.0.0.1:{caller.port}", f"/model/{ROUTE}/converse"
+    body = json.dumps({"messages": MESSAGES}).encode()
+    signed = {":authority": place, "x-amz-date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())}
+    [(key, secret)] = KEYS.items()
+    signature = sign("POST", path, "", signed, body, region=EAST, access_key=key, secret=secret)
+    headers = {"authorization": signature, "x-amz-date": signed["x-amz-date"]}
+    with httpx.Client(http1=False, http2=True, timeout=10, trust_env=False) as http:
+        assert http.post(f"http://{place}{path}", content=body, headers=headers).status_code == 200
+        assert http.post(f"http://{place}{path}", content=body + b" ", headers=headers).status_code == 403

@@ -1,0 +1,109 @@
+"""Bodies too long, callers too slow, heads that say two things: each has its answer, and none reaches Bedrock."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from crossfade.sidecar.app import Limits
+
+from .conftest import CONVERSE, ROUTE, Caller
+
+PATH = f"/model/{ROUTE}/converse"
+
+
+def raw(caller: Caller, *parts: bytes, pause: float = 0.0) -> bytes:
+    """What comes back on a connection on which these bytes are sent."""
+    with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+        connection.settimeout(10)
+        for index, part in enumerate(parts):
+            time.sleep(pause if index else 0.0)
+            connection.sendall(part)
+        answer = b""
+        while b"\r\n\r\n" not in answer and (more := connection.recv(65536)):
+            answer += more
+        return answer
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_413_and_goes_no_further(beside, snapshot, model, calls, chunked) -> None:
+    caller = beside(snapshot(model("blue")), limits=Limits(body=2000))
+    body = b"x" * 2001
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 2001"
+    sent = b"7d1\r\n" + body + b"\r\n0\r\n\r\n" if chunked else body
+    answer = raw(caller, b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n" + sent)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert calls() == []
+    assert caller.converse().status == 200
+
+
+def test_a_body_that_comes_too_slowly_is_408(beside, snapshot, model, calls) -> None:
+    caller = beside(snapshot(model("blue")), limits=Limits(body_seconds=0.3))
+    head = b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    assert raw(caller, head, b"{").startswith(b"HTTP/1.1 408")
+    assert calls() == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 2\r\nContent-Length: 3",
+        b"Transfer-Encoding: xchunked",
+        b"Content-Length : 2",
+        b"Content-Length: 2\r\nX-A: a\r\n b",
+        b"Content-Length: 2\r\nX-A: a\x00b",
+        b"Content-Length: +2",
+        b"Content-Length: 2\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b",
+        b"Content-Length: 2\r\nX-Crossfade-Token: a\r\nX-Crossfade-Token: b",
+    ],
+    ids=["lengths", "encoding", "blank", "folded", "zero", "sign", "authorizations", "tokens"],
+)
+def test_a_head_that_may_be_read_two_ways_is_refused(beside, snapshot, model, calls, head) -> None:
+    caller = beside(snapshot(model("blue")))
+    answer = raw(caller, b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n{}")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert calls() == []
+
+
+def test_what_hides_behind_a_length_beside_chunks_is_never_a_request(beside, snapshot, model, sandbox, calls) -> None:
+    caller = beside(snapshot(model("blue")))
+    hidden = b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+        connection.settimeout(10)
+        head = b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked"
+        connection.sendall(head + b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + hidden)
+        answer = b""
+        while more := connection.recv(65536):
+            answer += more
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+    assert len(calls()) == 1
+
+
+def test_a_client_that_hangs_up_in_its_body_or_before_its_answer_harms_nobody(
+    beside, snapshot, model, sandbox, calls
+) -> None:
+    caller = beside(snapshot(model("blue")))
+    for sent in (b"", b"{", b"0" * 5000):
+        with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+            head = b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n"
+            connection.sendall(head + sent)
+    sandbox.fault("latency", seconds=0.3, count=1)
+    with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+        body = str(CONVERSE).replace("'", '"').encode()
+        connection.sendall(
+            b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        while not sandbox.counts()["in_flight"]:
+            time.sleep(0.01)
+    assert caller.converse().status == 200
+    assert len(calls()) == 2, "a call under way is finished: Bedrock has begun to answer and to charge"
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "0", "1e9", "nan"])
+def test_a_deadline_that_cannot_be_meant_is_400(beside, snapshot, model, calls, seconds) -> None:
+    reply = beside(snapshot(model("blue"))).converse(x_crossfade_deadline=seconds)
+    assert (reply.status, calls()) == (400, [])
+    assert "x-crossfade-deadline" in reply.json["message"]
