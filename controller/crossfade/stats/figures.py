@@ -50,7 +50,7 @@ def figures(state: State) -> list[Figures]:
         "peak": _list(state.worse.peak),
         "rises": _list(state.worse.rises.astype(np.int64)),
         "log_e_gate": _list(state.gate.log_e),
-        "phi": _list(state.dispersion.phi),
+        "phi": _list(state.phi),
         "base_mean": _list(state.base.mean),
         "base_variance": _list(state.base.variance),
         "base_known": _list(state.base.known),
