@@ -154,7 +154,7 @@ class Field:
             return state.after(columns(steps, filled))
         if not len(ready):
             return state
-        judged = Made(*(column if column is None else column[ready] for column in filled))
+        judged = filled.part(ready)
         return placed(state, ready, taken(state, ready).after(columns(steps[ready], judged)))
 
     def _move(self, moved: list[int], ended: list[int], now: datetime) -> None:
@@ -204,7 +204,7 @@ class Filling:
         n_g, _, _, n_b, _, _ = sums
         full = (n_g > 0) & (n_b > 0) & (n_g + n_b >= LEAST_CALLS)
         self._step[live], self._sums[:, live] = steps, np.where(full, 0.0, sums)
-        return Made(*sums, groups=self._grouped(live, goes_on, full, made.groups)), full
+        return Made(*sums)._replace(groups=self._grouped(live, goes_on, full, made.groups)), full
 
     def _grouped(
         self, live: NDArray[np.int64], goes_on: NDArray[np.bool_], full: NDArray[np.bool_], made: Floats | None

@@ -35,6 +35,11 @@ class Made(NamedTuple):
     q_b: Floats
     groups: Floats | None = None
 
+    def part(self, runs: NDArray[np.int64]) -> Made:
+        """Of these rollouts only."""
+        sums = (column[runs] for column in self[:6])
+        return Made(*sums)._replace(groups=None if self.groups is None else self.groups[runs])
+
 
 class Traffic(Protocol):
     """`draw` makes one bucket of `calls` calls for each rollout in `runs` (their numbers) at green's weights, shape
@@ -221,5 +226,4 @@ def _by_place(place: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
     """The users' counts summed in the table of groups: (R, 2, 128)."""
     shape = (len(place), 2, GROUPS)
     summed = np.bincount(place.ravel(), weights=counts.ravel(), minlength=shape[0] * 2 * GROUPS)
-    table: Floats = summed.reshape(shape)
-    return table
+    return summed.astype(np.float64).reshape(shape)

@@ -2,10 +2,10 @@
 
 Phi from groups of keys grows as users return, and evidence that began with the rollout counts by all of it. A process
 that begins later needs only what has happened since. So, from the first call with a key on, time falls into blocks of
-100 judged buckets, and in each a process against "green is no worse" begins anew, with phi of that block alone. When its
-block is over it keeps what it has. Their weights are fixed beforehand, g(j) = 1 / (1 + log(1 + j)) being the share of
-the blocks after the j-th, so the mixture of them all is an e-process as each is. It gets a tenth of the check's e-value,
-the processes of `stats.worse` the rest.
+100 judged buckets, and in each a process against "green is no worse" begins anew, with phi of that block alone. When
+its block is over it keeps what it has. Their weights are fixed beforehand, g(j) = 1 / (1 + log(1 + j)) being the share
+of the blocks after the j-th, so the mixture of them all is an e-process as each is. It gets a tenth of the check's
+e-value, the processes of `stats.worse` the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from crossfade.stats.together import Together, start_together
 from crossfade.stats.worse import tempered
 
 BLOCK = 100
+NOTHING = -700.0
+"""The log of what the blocks that are over are worth before the first is: JSON, which carries it, has no infinity."""
 
 
 def to_come(j: Floats) -> Floats:
@@ -98,7 +100,7 @@ def start_block(runs: tuple[int, ...] = ()) -> Block:
     nothing = np.zeros(runs)
     return Block(
         log_mass=np.tile(np.log(WORSE_WEIGHTS), (*runs, 1)),
-        log_ended=np.full(runs, -np.inf),
+        log_ended=np.full(runs, NOTHING),
         buckets=nothing,
         tempering=nothing,
         together=start_together(runs),

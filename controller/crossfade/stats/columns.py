@@ -61,7 +61,8 @@ class Columns:
 
     def _each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Columns:
         columns = {name: getattr(self, name) for name in _NAMES}
-        return Columns(**{name: column if column is None else change(column) for name, column in columns.items()})
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return Columns(**changed)
 
 
 _NAMES = Columns.__slots__

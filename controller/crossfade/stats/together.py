@@ -8,12 +8,12 @@ conditional test of no difference rests on. Of each variant
 
     phi = (sum over groups (U_k - e C_k)^2 / (1 - sum (C_k / C)^2) + rest) / nominal
 
-with U_k the scores so far, C_k the sums of their weights, C that of all, and e = (sum of U_k) / C, so that a variant that
-is worse as a whole is no overdispersion; `nominal` is the sum of the squares of what single calls added, `rest` that of
-calls without a key, which are a group each. What is left between the two sums is products of two calls of one group,
-whose mean is 0 when calls have nothing to do with each other. The larger of the two variants' phi counts, and at least
-1: green has few users at first, and blue's say what users are like. It is the variance of a sum of clusters over that of
-independent calls (Liang and Zeger 1986; the design effect of Kish 1965), and grows as users return.
+with U_k the scores so far, C_k the sums of their weights, C that of all, and e = (sum of U_k) / C, so that a variant
+that is worse as a whole is no overdispersion; `nominal` is the sum of the squares of what single calls added, `rest`
+that of calls without a key, which are a group each. What is left between the two sums is products of two calls of one
+group, whose mean is 0 when calls have nothing to do with each other. The larger of the two variants' phi counts, and at
+least 1: green has few users at first, and blue's say what users are like. It is the variance of a sum of clusters over
+that of independent calls (Liang and Zeger 1986; the design effect of Kish 1965), and grows as users return.
 """
 
 from __future__ import annotations

@@ -64,6 +64,11 @@ class Worse:
     peak: Floats
     tempering: Floats
 
+    def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
+        """With the log e-values of more buckets without keys, (B,) + S + (5,), before cap and phi, and phi before and
+        soon after each, (B,) + S."""
+        return self.ended(self.along(tempered(log_e, phi, np.ones_like(phi)), phi, soon)) if len(log_e) else self
+
     def along(self, log_e: Floats, phi: Floats, soon: Floats, late: Floats | None = None) -> Along:
         """After each of more buckets, of which there is at least one: tempered log e-values, (B,) + S + (5,), phi
         before and soon after each, and what the blocks count, -inf where there are none, (B,) + S each.

@@ -108,11 +108,25 @@ def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, 
 
 
 def group_sums(
-    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
+    connection: Connection,
+    check: Check,
+    *,
+    rollout: int,
+    route: int,
+    after: int,
+    sealed: int,
+    seal: float,
+    length: int,
 ) -> Sequence[Row[Any]]:
-    """(bucket, step, variant, grp, n, s): judged keyed calls and their errors by the group of the key, as `losses`."""
-    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    return connection.execute(_GROUPS, values).all()
+    """(bucket, step, variant, grp, n, s, q): of what `losses` gives, the calls with a key by its group (0..127). Of the
+    error rate and of scores; other metrics are not recorded by key.
+    """
+    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    if check.is_score:
+        return connection.execute(_SCORE_GROUPS, place | {"metric": check.score_name, "length": length}).all()
+    if metric_of(check.metric).table is None:
+        return connection.execute(_GROUPS, place).all()
+    return ()
 
 
 def chance_sums(
@@ -202,6 +216,21 @@ _SCORES = text(
     ORDER BY bucket, step
     """
 )
+_SCORE_GROUPS = text(
+    """
+    SELECT bucket, step, variant, grp, count(*) AS n, sum(loss) AS s, sum(loss * loss) AS q
+    FROM (
+        SELECT called_at / :length * :length AS bucket, step, variant, grp, avg(1 - value) AS loss
+        FROM scores
+        WHERE rollout_id = :rollout AND route_id = :route AND metric = :metric AND grp IS NOT NULL
+          AND called_at >= :after + :length AND called_at < :sealed + :length
+          AND received_at <= to_timestamp(called_at / :length * :length + :seal)
+        GROUP BY called_at, step, variant, call, grp
+    ) AS calls
+    GROUP BY bucket, step, variant, grp
+    ORDER BY bucket, step, variant, grp
+    """
+)
 _BLUE_SCORES = text(
     """
     SELECT count(*) AS n, coalesce(sum(loss), 0) AS s, coalesce(sum(loss * loss), 0) AS q
@@ -217,7 +246,8 @@ _BLUE_SCORES = text(
 _GROUPS = text(
     f"""
     SELECT bucket, step, variant, key::smallint AS grp,
-           sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s
+           sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s,
+           sum((value ->> 1)::bigint)::bigint AS q
     FROM observations, jsonb_each(groups) {_SEALED}
     GROUP BY bucket, step, variant, key
     HAVING sum((value ->> 0)::bigint) > 0
