@@ -104,7 +104,7 @@ def _blocks(worse: dict[str, Any]) -> str:
     if worse["log_blocks"] is None:
         return ""
     return (
-        f", of which {1 - worse['blocks']:g} E and {worse['blocks']:g} of the blocks' (log {worse['log_blocks']:.4f})"
+        f", of which {1 - worse['blocks']:g} E and {worse['blocks']:g} of the blocks' (log {worse['log_blocks']:z.4f})"
     )
 
 
