@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, text
 
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
-from crossfade.server.store.losses import BEFORE, COUNTED_TABLES, Past
+from crossfade.server.store.losses import BEFORE, COUNTED_TABLES
+from crossfade.server.store.summed import Past
 
 
 def by_loss(connection: Connection, check: Check, past: Past, width: int) -> Sequence[Row[Any]]:
@@ -74,13 +75,17 @@ _ERROR_GROUPS = text(
     ORDER BY 1, 2, 3
     """  # noqa: S608
 )
+# Summed by key first: there are few of them, and a thousand losses to look them up in.
 _COUNTED = {
     table: text(
         f"""
-        SELECT {_BUCKET} AS bucket, loss, sum(value::bigint)::bigint AS n
-        FROM observations, jsonb_each_text({table})
-        JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
-        {BEFORE}
+        WITH counts AS MATERIALIZED (
+            SELECT {_BUCKET} AS bucket, key, sum(value::bigint)::bigint AS n
+            FROM observations, jsonb_each_text({table}) {BEFORE}
+            GROUP BY 1, 2
+        )
+        SELECT bucket, loss, sum(n)::bigint AS n
+        FROM counts JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
         GROUP BY 1, 2
         ORDER BY 1, 2
         """  # noqa: S608

@@ -144,6 +144,17 @@ def ids_since(connection: Connection, route_id: int, since: datetime) -> list[in
     return [0, *(row.id for row in rows)]
 
 
+def places_since(connection: Connection, since: datetime) -> list[tuple[int, int]]:
+    """(rollout, route) under which calls since then may be recorded, of every route: 0 for none, and those not ended
+    before."""
+    ended = select(rollouts.c.id, rollouts.c.route_id).where(
+        rollouts.c.ended_at.is_(None) | (rollouts.c.ended_at >= since)
+    )
+    none = select(routes.c.id).where(routes.c.deleted_at.is_(None) | (routes.c.deleted_at >= since))
+    places = [(0, row.id) for row in connection.execute(none)]
+    return sorted([*places, *((row.id, row.route_id) for row in connection.execute(ended))])
+
+
 def save(connection: Connection, rollout: Rollout, *, was: int, **beside: Any) -> None:
     """Saves the rollout if its version is still `was`, else raises `Conflict`. `beside` sets further columns."""
     result = connection.execute(
