@@ -30,7 +30,8 @@ DAYS_AHEAD = 3
 
 
 def main(settings: Settings) -> None:
-    """Ticks every second, sums up every five minutes and maintains every hour, until SIGTERM or SIGINT; goes on when Postgres comes back.
+    """Ticks every second, sums up every five minutes and maintains every hour, until SIGTERM or SIGINT; goes on when
+    Postgres comes back.
 
     Raises `SetupError` if the database cannot be used at the start.
     """

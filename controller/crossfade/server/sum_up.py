@@ -1,4 +1,4 @@
-"""Sum up: what the shims sent, put together ten minutes at a time, so that reading it costs little however many they are."""
+"""Sum up: what the shims sent, put together ten minutes at a time; read so, it costs little however many they are."""
 
 from __future__ import annotations
 

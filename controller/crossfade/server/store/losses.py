@@ -6,8 +6,8 @@ calls, the sum of their losses, the sum of the squared losses. What was received
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any

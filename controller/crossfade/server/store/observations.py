@@ -125,9 +125,7 @@ def green_attempts(
     return counts, elsewhere
 
 
-_SUM_OF = (
-    "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"
-)
+_SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"
 _SUMS = text(
     f"""
     SELECT variant, sum(calls)::bigint AS calls, sum(judged)::bigint AS judged, sum(errors)::bigint AS errors,

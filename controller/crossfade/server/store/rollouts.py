@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,8 @@ MOST_WAIT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A rollout, and what is kept beside it: the last decision and when to look again."""
+    """A rollout, and what is kept beside it: the last decision, when to look again, and what its evidence began with
+    (see `server.history`)."""
 
     rollout: Rollout
     route_id: int
@@ -35,6 +37,7 @@ class Stored:
     reason: str | None
     worst: str | None
     sentence: str
+    histories: Mapping[str, Mapping[str, float]]
 
 
 def plan_hash(plan: Plan) -> str:
@@ -176,6 +179,12 @@ def save(connection: Connection, rollout: Rollout, *, was: int, **beside: Any) -
         raise Conflict(f"rollout {rollout.id} is no longer at version {was}: look again")
 
 
+def keep_history(connection: Connection, rollout_id: int, key: str, sums: Mapping[str, float]) -> None:
+    """Adds what a check's evidence began with. A saving beside the version: nobody else writes it."""
+    kept = rollouts.c.histories.concat({key: dict(sums)})
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(histories=kept))
+
+
 def postpone(connection: Connection, rollout_id: int, *, now: datetime) -> int | None:
     """Counts a broken turn, doubles the wait until the next one, and returns how many broke in a row."""
     query = select(rollouts.c.failures).where(rollouts.c.id == rollout_id, rollouts.c.next_evaluation <= now)
@@ -229,4 +238,5 @@ def _to_stored(row: Row[Any]) -> Stored:
         reason=row.reason,
         worst=row.worst,
         sentence=row.sentence,
+        histories=row.histories,
     )

@@ -114,6 +114,7 @@ rollouts = Table(
     Column("reason", Text),
     Column("worst", Text),
     Column("sentence", Text, nullable=False),
+    _added_table("histories"),
     CheckConstraint(_one_of("phase", Phase), name="phase"),
     CheckConstraint("step >= 0", name="step"),
     CheckConstraint("version >= 1", name="version"),

@@ -74,6 +74,7 @@ def of_past(columns: str) -> str:
         (SELECT {columns} FROM summed
          WHERE rollout_id = :rollout AND route_id = :route AND variant = 'blue'
            AND received > :since - {SPAN} AND received < :summed AND first >= :since
+           AND received <> ALL(CAST(:partly AS bigint[]))
          UNION ALL
          SELECT {columns} FROM observations
          WHERE rollout_id = :rollout AND route_id = :route AND variant = 'blue' AND bucket >= :since AND bucket < :until
@@ -90,7 +91,8 @@ def of_past(columns: str) -> str:
 def in_past(connection: Connection, past: Past) -> list[dict[str, Any]]:
     """The values of `of_past`, for each of its rollouts: all of these sums together are the past.
 
-    `summed` is where the rows that are used end, `partly` are the starts of those with buckets before it too.
+    `summed` is where the rows that are used end, `partly` are the starts of the ten minutes in which some
+    of it was received and some of what was before it: these are read from the observations.
     """
     # A plan made once for any values takes the wrong index: it cannot know how little is left to read of a day.
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
