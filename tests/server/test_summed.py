@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from crossfade.core.histogram import cost_bin, duration_bin
 from crossfade.core.observation import Row
 from crossfade.core.plan import Check
 from crossfade.core.split import Variant
-from crossfade.server.scheduler import maintain
+from crossfade.server.scheduler import maintain, sum_up_pass
 from crossfade.server.store import observations, summed
 from crossfade.server.store.losses import blue_counts, history, past
 from crossfade.server.store.summed import SETTLED, SPAN
@@ -200,6 +201,18 @@ def observations_of(plane: Plane, rollout: int) -> list[Any]:
 def end_of(plane: Plane, rollout: int) -> int:
     with plane.engine.connect() as connection:
         return summed.end(connection, rollout=rollout, route=1)
+
+
+def test_schedulers_that_sum_up_at_once_make_one_sum(plane: Plane) -> None:
+    plane.now = datetime.now(UTC) - timedelta(hours=3)
+    rollout = plane.register()
+    sent = Sent(plane, rollout.id)
+    sent.go_on(4 * SPAN)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(sum_up_pass, plane.engine) for _ in range(4)]:
+            done.result()
+    assert plane.one("SELECT sum(calls) FROM summed") == sum(row.calls for _, row in sent.rows)
+    check_rollout(plane, sent)
 
 
 def test_it_is_dropped_with_the_day_it_was_received(plane: Plane) -> None:
