@@ -19,8 +19,9 @@ from crossfade.core.plan import Check, Plan
 from crossfade.core.sealing import bucket_of, last_sealed
 from crossfade.core.split import Variant
 from crossfade.core.verdict import Judgement
+from crossfade.server.history import read_history
 from crossfade.server.store import observations, snapshots
-from crossfade.server.store.losses import group_sums, history, losses, past
+from crossfade.server.store.losses import group_sums, losses
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
@@ -41,8 +42,7 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     after = first_bucket(stored, check, length) - length
     sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
     buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
-    before = past(connection, stored.route_id, began(stored, check))
-    return Series(check.metric, buckets, history(connection, check, before))
+    return Series(check.metric, buckets, read_history(connection, stored, check, began(stored, check)))
 
 
 def began(stored: Stored, check: Check) -> datetime:

@@ -138,8 +138,10 @@ def _tape(
     for row, column_of in zip(rows, kind.tolist(), strict=True):
         count[place[row.bucket], column_of] += row.n
     sums = np.zeros((3, len(place), len(column)))
-    for each in groups or ():
-        sums[:, place[each.bucket], column[each.family, each.group]] += each.n, each.s, each.q
+    if groups:
+        at = [place[each.bucket] for each in groups], [column[each.family, each.group] for each in groups]
+        for total, part in zip(sums, np.array([each[3:] for each in groups], dtype=np.float64).T, strict=True):
+            np.add.at(total, at, part)
     n, s, q = sums
     q = s if np.array_equal(q, s) else q  # losses of 0 and 1: split once
     return Tape(loss=loss, count=count, n=n, s=s, q=q, by_key=groups is not None)

@@ -6,8 +6,9 @@ calls, the sum of their losses, the sum of the squared losses. What was received
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,22 +18,12 @@ from crossfade.core.evidence import Summary
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
 from crossfade.core.split import Variant
-from crossfade.server.store import declared, journal, rollouts
+from crossfade.server.store import declared, journal, rollouts, summed
+from crossfade.server.store.summed import Past
 
 HISTORY = timedelta(days=1)
 """How far back before a rollout blue's own losses are read. They start the base rate and fix the limits, and are never
 evidence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """Where a blue's history lies: calls of the route since `since` and before `until` (whole seconds since 1970),
-    under any of the rollouts, as known at `until`."""
-
-    rollouts: list[int]
-    route: int
-    since: int
-    until: int
 
 
 def past(connection: Connection, route_id: int, until: datetime) -> Past:
@@ -92,8 +83,9 @@ def history(connection: Connection, check: Check, past: Past) -> Summary:
         row = connection.execute(_BLUE_SCORES, asdict(past) | {"metric": check.score_name}).one()
         return Summary(row.n, row.s, row.q)
     if metric.table is None:
-        row = connection.execute(_BLUE_ERRORS, asdict(past)).one()
-        return Summary(row.n, float(row.s), float(row.s))
+        rows = [connection.execute(_BLUE_ERRORS, place).one() for place in summed.in_past(connection, past)]
+        errors = sum(row.s for row in rows)
+        return Summary(sum(row.n for row in rows), float(errors), float(errors))
     by_key = metric.losses(check.limit)
     counts = blue_counts(connection, metric.table, past)
     summary = Summary()
@@ -104,7 +96,10 @@ def history(connection: Connection, check: Check, past: Past) -> Summary:
 
 def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, int]:
     """Blue's calls by the keys of one of the tables of counts, such as `latency`."""
-    return {row.key: row.n for row in connection.execute(_BLUE_COUNTED[table], asdict(past))}
+    found: Counter[str] = Counter()
+    for place in summed.in_past(connection, past):
+        found.update({row.key: row.n for row in connection.execute(_BLUE_COUNTED[table], place)})
+    return dict(sorted(found.items()))
 
 
 def group_sums(
@@ -163,7 +158,7 @@ _ERRORS = text(
 _BLUE_ERRORS = text(
     f"""
     SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
-    FROM observations {BEFORE}
+    FROM {summed.of_past("judged, errors")}
     """  # noqa: S608
 )
 
@@ -191,9 +186,8 @@ _BLUE_COUNTED = {
     table: text(
         f"""
         SELECT key, sum(value::bigint)::bigint AS n
-        FROM observations, jsonb_each_text({table}) {BEFORE}
+        FROM {summed.of_past(table)}, jsonb_each_text({table})
         GROUP BY key
-        ORDER BY key
         """  # noqa: S608
     )
     for table in COUNTED_TABLES
