@@ -73,9 +73,8 @@ def figures(state: State) -> list[Figures]:
 
 def _trust(state: State) -> Floats:
     """How far the interval's evidence counts: as that of `worse`, as far as groups of keys would have it today."""
-    used = np.where(state.worse.tempering > 0, state.worse.buckets, 1.0) / np.where(
-        state.worse.tempering > 0, state.worse.tempering, 1.0
-    )
+    begun = state.buckets > 0
+    used = np.where(begun, state.buckets, 1.0) / np.where(begun, state.worse.tempering, 1.0)
     trust: Floats = np.minimum(1.0, used / state.together.phi)
     return trust
 

@@ -28,7 +28,7 @@ from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse, temper
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """After `buckets` judged buckets. `buckets`, `step` and `gate_margin` are of the shape S.
+    """After so many judged buckets. `step` and `gate_margin` are of the shape S.
 
     `margin` and `gate_margin` are loss differences. `blue`, `green`, `step_blue` and `step_green`, S + (3,), are sums
     of calls, losses and squared losses of all sealed buckets, judged or still being merged. Without `bounds` there is
@@ -56,7 +56,11 @@ class State:
     green: Floats
     step_blue: Floats
     step_green: Floats
-    buckets: Floats
+
+    @property
+    def buckets(self) -> Floats:
+        """How many were judged. Shape S."""
+        return self.worse.buckets
 
     @property
     def phi(self) -> Floats:
@@ -144,7 +148,6 @@ class State:
             step_together=step_together,
             stratified=self.stratified.after(columns),
             recent=recent_after(self.recent, columns),
-            buckets=self.buckets + len(columns),
         )
         return Worked(
             before=self,
@@ -213,7 +216,7 @@ def start_state(
     bounds: bool = True,
 ) -> State:
     """Before the first bucket: every e-value is 1. `history` is blue's, before the rollout."""
-    nothing, no_sums = np.zeros(runs), np.zeros((*runs, 3))
+    no_sums = np.zeros((*runs, 3))
     return State(
         margin=margin,
         binary=abs(history.q - history.s) <= 1e-9 * (1 + history.s),
@@ -233,5 +236,4 @@ def start_state(
         green=no_sums,
         step_blue=no_sums,
         step_green=no_sums,
-        buckets=nothing,
     )
