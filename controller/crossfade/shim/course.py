@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core.outcome import Outcome
-from crossfade.core.policy import POLICY
 from crossfade.shim.account import Tried
 from crossfade.shim.answer import Told
 from crossfade.shim.busy import busy_answer
@@ -24,9 +23,8 @@ from crossfade.shim.trip import Stop, Trip
 
 log = logging.getLogger("crossfade")
 
-SHARE = 0.75
-"""Of the remaining time, what an attempt gets while there is somewhere else to go; at the last one nearly all."""
 _NEARLY_ALL = 0.98
+"""Of the remaining time, what an attempt gets where there is nowhere else to go."""
 _SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 """After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
 
@@ -100,7 +98,7 @@ Course = Generator[Step, tuple[float, Came], None]
 def course(call: Call) -> Course:
     """The steps of a call, which is recorded by the end, or by `end_of_stream`."""
     now = call.began
-    call.board.note_call(call.entry.id, now)
+    call.board.note_call(call.entry.id, now, call.settings)
     trip = Trip(call, now)
     stop = trip.next(now)
     failure: Failure | None = None
@@ -145,18 +143,17 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
 
 
 def _ask(call: Call, trip: Trip, stop: Stop, now: float) -> Ask:
-    limit = call.left(now) * (SHARE if trip.has_more() else _NEARLY_ALL)
+    limit = call.left(now) * (call.settings.attempt_share if trip.has_more() else _NEARLY_ALL)
     return Ask(stop, now, now + (min(limit, call.settings.first_token) if call.streaming else limit), limit)
 
 
 def _tries(call: Call, trip: Trip, stop: Stop, failure: Failure, now: float) -> int:
+    settings, elsewhere = call.settings, trip.has_more_regions(stop)
     if failure.connect:
+        return settings.connect_tries
+    if failure.outcome is Outcome.THROTTLED and elsewhere and call.board.skip_probability(stop.target, now, settings):
         return 1
-    row = POLICY[failure.outcome]
-    elsewhere = trip.has_more_regions(stop)
-    if failure.outcome is Outcome.THROTTLED and elsewhere and call.board.skip_probability(stop.target, now) > 0:
-        return 1
-    return row.tries if elsewhere else row.tries_last
+    return settings.tries(failure.outcome, last=not elsewhere)
 
 
 def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None:
@@ -169,9 +166,7 @@ def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None
 
 def backoff(call: Call, failure: Failure, tries: int) -> float:
     """Full jitter: random() * min(cap, base * 2^n), and no less than the target asked for."""
-    base = POLICY[failure.outcome].base
-    if failure.outcome in (Outcome.THROTTLED, Outcome.NOT_READY):
-        base = call.settings.throttled_base
+    base = call.settings.base(failure.outcome)
     jitter = random.random() * min(call.settings.backoff_cap, base * 2.0 ** (tries - 1))
     return float(max(jitter, failure.retry_after or 0.0))
 
@@ -218,7 +213,8 @@ def end_of_stream(
 
 def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float, now: float) -> None:
     try:
-        call.board.report(stop.target, outcome, seconds, now, call.settings, streaming=call.streaming)
+        measured = None if call.operation == "CountTokens" else seconds
+        call.board.report(stop.target, outcome, measured, now, call.settings, streaming=call.streaming)
     except Exception:  # what is known of a place must not cost the caller its answer
         log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})
 

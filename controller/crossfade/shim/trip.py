@@ -10,8 +10,7 @@ from typing import assert_never
 
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
-from crossfade.core.policy import POLICY, Next, Region, Settings
-from crossfade.shim.board import Board
+from crossfade.core.policy import POLICY, Next, Region
 from crossfade.shim.call import Call
 
 
@@ -39,8 +38,10 @@ class Trip:
             stop = self._stops.popleft()
             if self._made and not self._in_time(stop, now):
                 continue
-            if self.has_more_regions(stop) and random.random() < call.board.skip_probability(stop.target, now):
-                call.board.note_skipped(stop.target, now)
+            if self.has_more_regions(stop) and random.random() < call.board.skip_probability(
+                stop.target, now, call.settings
+            ):
+                call.board.note_skipped(stop.target, now, call.settings)
                 continue
             if not stop.last_resort and not call.board.take(stop.target, now, call.settings) and self._stops:
                 continue  # another call has taken the probe; never so at the last way out
@@ -98,19 +99,24 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     stops: list[Stop] = []
     closed_off: list[Stop] = []
     for position, (model, flags) in enumerate(zip(models, opened, strict=True)):
-        targets = by_latency(model.targets, call.board, now, call.settings, streaming=call.streaming)
         is_open = dict(zip(model.targets, flags, strict=True))
         if all(flags) and any(any_closed[position + 1 :]):
             # This Model is down everywhere; a later one is not, and is asked first.
             if position == 0:
                 call.skipped = _why(call, model, now)
-            closed_off += [Stop(model=model, target=target, last_resort=True) for target in targets]
+            closed_off += [Stop(model=model, target=target, last_resort=True) for target in model.targets]
         elif sum(flags) * 2 > len(flags):  # over half open: the breakers themselves are not to be believed
-            stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in targets]
+            ranked = _ranked(call, model.targets, now, probe=position == 0)
+            stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in ranked]
         else:
-            stops += [Stop(model=model, target=target) for target in targets if not is_open[target]]
-            closed_off += [Stop(model=model, target=t, last_resort=True) for t in targets if is_open[t]]
+            ranked = _ranked(call, [t for t in model.targets if not is_open[t]], now, probe=position == 0)
+            stops += [Stop(model=model, target=target) for target in ranked]
+            closed_off += [Stop(model=model, target=t, last_resort=True) for t in model.targets if is_open[t]]
     return stops + closed_off[:1]
+
+
+def _ranked(call: Call, targets: Sequence[Target], now: float, *, probe: bool) -> list[Target]:
+    return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe)
 
 
 def _fallbacks(call: Call) -> Sequence[str]:
@@ -120,17 +126,3 @@ def _fallbacks(call: Call) -> Sequence[str]:
 def _why(call: Call, model: Model, now: float) -> Outcome:
     quarantined = all(call.board.quarantined(target, now) for target in model.targets)
     return Outcome.MISCONFIGURED if quarantined else Outcome.UNAVAILABLE
-
-
-def by_latency(
-    targets: Sequence[Target], board: Board, now: float, settings: Settings, *, streaming: bool
-) -> list[Target]:
-    """The targets as they are preferred, but those far slower than another one last."""
-    averages = {target: board.average(target, now, streaming=streaming) for target in targets}
-    best = min((average for average in averages.values() if average is not None), default=0.0)
-
-    def is_slow(target: Target) -> bool:
-        average = averages[target]
-        return average is not None and average > max(settings.slow_least, settings.slow_factor * best)
-
-    return sorted(targets, key=is_slow)
