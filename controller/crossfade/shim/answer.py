@@ -40,6 +40,10 @@ def read_answer(operation: str, response: dict[str, Any], family: str | None) ->
         if not isinstance(response.get("inputTokens"), int):
             raise Incomplete("CountTokens answered without inputTokens")
         return Told()
+    if operation == "StartAsyncInvoke":
+        if not isinstance(response.get("invocationArn"), str):
+            raise Incomplete("StartAsyncInvoke answered without invocationArn")
+        return Told()
     return _read_invoke(response, family)
 
 

@@ -12,7 +12,11 @@ from crossfade.core.outcome import Charge, Outcome
 from crossfade.core.policy import POLICY, Settings
 from crossfade.shim.breaker import Breaker, State
 from crossfade.shim.latency import Latency
-from crossfade.shim.throttle import Budget, Throttle
+from crossfade.shim.throttle import Budget, Tally, Throttle
+
+UNKNOWN_WINDOW = 600.0
+"""Seconds over which attempts that failed in an unknown way are compared with all."""
+
 
 @dataclass(slots=True)
 class Place:
@@ -33,6 +37,8 @@ class Board:
         self._places: dict[tuple[str, str], Place] = {}
         self._regions: dict[str, Breaker] = {}
         self._budgets: dict[int, Budget] = {}
+        self._attempts = Tally()
+        self._alarmed_at = -UNKNOWN_WINDOW
 
     def open(self, targets: Sequence[Target], now: float, settings: Settings) -> list[bool]:
         """For each target, whether its breaker, its region's, or a quarantine says to leave it alone."""
@@ -94,6 +100,16 @@ class Board:
         with self._lock:
             return self._budget(route).take(now, settings)
 
+    def note_unknown(self, now: float, settings: Settings) -> float | None:
+        """An attempt failed in an unknown way: the share of such attempts, where it is time to raise the alarm."""
+        with self._lock:
+            self._attempts.add(now, UNKNOWN_WINDOW, 0, 1)
+            share = self._attempts.second / max(1, self._attempts.first)
+            if share <= settings.unknown_share or now - self._alarmed_at < UNKNOWN_WINDOW:
+                return None
+            self._alarmed_at = now
+            return share
+
     def average(self, target: Target, now: float, *, streaming: bool) -> float | None:
         """The moving average of the first token (streams) or of whole answers, in seconds."""
         with self._lock:
@@ -113,6 +129,7 @@ class Board:
         for an operation whose time tells nothing of the model's."""
         with self._lock:
             place, region = self._place(target), self._region(target.region)
+            self._attempts.add(now, UNKNOWN_WINDOW, 1, 0)
             charge = Charge.NOBODY if outcome is Outcome.OK else POLICY[outcome].charge
             place.throttle.note(now, settings, accepted=charge is not Charge.QUOTA)
             latency = self._latency(place, streaming)

@@ -27,7 +27,7 @@ MOST_TOKENS = 10**9
 class Call:
     """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970.
 
-    `group` is that of the stickiness key, None where chance chose the variant.
+    `group` is that of the stickiness key, None where chance chose the variant. `home` is the client's own region.
     """
 
     operation: str
@@ -41,6 +41,7 @@ class Call:
     began: float
     at: float
     deadline: float
+    home: str | None = None
     tried: list[Tried] = field(default_factory=list)
     skipped: Outcome | None = None
     incompatible: bool = False
@@ -68,6 +69,11 @@ class Call:
     @property
     def streaming(self) -> bool:
         return self.operation.endswith("Stream")
+
+    @property
+    def answers(self) -> bool:
+        """Whether a model's answer comes back: it alone is evidence, and its time alone tells of the model."""
+        return self.operation not in ANSWERLESS
 
     @property
     def assigned(self) -> str:
@@ -156,7 +162,7 @@ class Call:
         tokens: tuple[int | None, int | None],
         stop: Stop | None,
     ) -> None:
-        if self.operation == "CountTokens":  # protected as any call, but no answer of a model: no evidence
+        if not self.answers:  # protected as any call, but no evidence
             return
         live = self.entry.live
         name = answered_by.name if answered_by else None
@@ -198,7 +204,11 @@ class Call:
         )
 
 
-OPERATIONS = frozenset({"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens"})
+ANSWERLESS = frozenset({"CountTokens", "StartAsyncInvoke"})
+PINNED = "StartAsyncInvoke"
+"""Goes to one target and stays there: what it starts lives in a region, and must not be started twice."""
+OPERATIONS = ANSWERLESS | {"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"}
+"""What is routed. Everything else passes through with botocore's own retries."""
 
 
 def deadline_of(operation: str, settings: Settings, said: float | None) -> float:

@@ -19,6 +19,7 @@ from crossfade.shim.busy import busy_answer
 from crossfade.shim.call import Call
 from crossfade.shim.classify import Failure
 from crossfade.shim.events import Reading
+from crossfade.shim.reserve import warn_if_unset
 from crossfade.shim.trip import Stop, Trip
 
 log = logging.getLogger("crossfade")
@@ -177,6 +178,7 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     if isinstance(came, Failure):
         _report(call, stop, came.outcome, now - ask.began, now)
         call.note(stop.model, stop.target, came.outcome)
+        _warn(call, came, now)
         return came
     told = came if isinstance(came, Told) else None
     outcome = Outcome.OK if told is None else told.outcome
@@ -186,6 +188,22 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     if told is not None:
         call.answered(stop.model, stop.target, now, tokens=(told.tokens_in, told.tokens_out), stop=told.stop)
     return None
+
+
+def _warn(call: Call, failure: Failure, now: float) -> None:
+    """Says what a person should know of: a class of failure that nobody knows, a request that eats up the quota."""
+    if failure.outcome is Outcome.UNKNOWN:
+        share = call.board.note_unknown(now, call.settings)
+        if share is not None:
+            log.warning(
+                "%.2g %% of the last ten minutes' attempts failed in a way that Crossfade does not know, the latest "
+                "with: %s",
+                100 * share,
+                failure.error,
+                extra={"action": "unknown_outcomes"},
+            )
+    elif failure.outcome in (Outcome.THROTTLED, Outcome.QUOTA):
+        warn_if_unset(call.entry.route.name, call.operation, call.params)
 
 
 def _second_opinion(call: Call, stop: Stop) -> None:
@@ -213,7 +231,7 @@ def end_of_stream(
 
 def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float, now: float) -> None:
     try:
-        measured = None if call.operation == "CountTokens" else seconds
+        measured = seconds if call.answers else None
         call.board.report(stop.target, outcome, measured, now, call.settings, streaming=call.streaming)
     except Exception:  # what is known of a place must not cost the caller its answer
         log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})

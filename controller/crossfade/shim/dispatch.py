@@ -75,6 +75,8 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return response
     except NotOurs as found:
+        if isinstance(step, Ask):
+            call.board.release(step.stop.target)
         _note_local(call, found.error)
         raise found.error from None
     except BaseException:

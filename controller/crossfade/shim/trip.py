@@ -11,7 +11,7 @@ from typing import assert_never
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
 from crossfade.core.policy import POLICY, Next, Region
-from crossfade.shim.call import Call
+from crossfade.shim.call import PINNED, Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ _LEAST_TIME = 0.02
 
 
 def _itinerary(call: Call, now: float) -> list[Stop]:
+    if call.operation == PINNED:
+        return [_pin(call)]
     models = [call.snapshot.models[name] for name in dict.fromkeys((call.assigned, call.blue, *_fallbacks(call)))]
     if call.operation.startswith("InvokeModel"):
         models = [model for model in models if model.body_family == models[0].body_family]
@@ -115,8 +117,15 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     return stops + closed_off[:1]
 
 
+def _pin(call: Call) -> Stop:
+    """The assigned Model's target in the client's own region, where its List looks; else the first one."""
+    model = call.snapshot.models[call.assigned]
+    at_home = (target for target in model.targets if target.region == call.home)
+    return Stop(model=model, target=next(at_home, model.targets[0]), last_resort=True)
+
+
 def _ranked(call: Call, targets: Sequence[Target], now: float, *, probe: bool) -> list[Target]:
-    return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe)
+    return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe and call.answers)
 
 
 def _fallbacks(call: Call) -> Sequence[str]:
