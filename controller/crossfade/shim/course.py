@@ -26,7 +26,7 @@ log = logging.getLogger("crossfade")
 
 _NEARLY_ALL = 0.98
 """Of the remaining time, what an attempt gets where there is nowhere else to go."""
-_SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
+SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 """After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
 
 
@@ -109,7 +109,7 @@ def course(call: Call) -> Course:
         if failure is None:
             return
         trip.leave(stop, failure.outcome)
-        settled = failure.outcome in _SETTLED and stop.model.name in (call.assigned, call.blue)
+        settled = failure.outcome in SETTLED and stop.model.name in (call.assigned, call.blue)
         stop = trip.next(now)
     if not call.tried and call.left(now) <= 0:
         call.skipped = Outcome.ABANDONED  # the caller had no time left to give: that is no target's doing
