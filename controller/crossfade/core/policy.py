@@ -170,6 +170,7 @@ class Settings:
     hedge: bool = _switch(False, "ask another region of the same Model too when the first token is late")
     hedge_quantile: float = _setting(0.95, 0.5, 0.999, "quantile", "of the hour's first tokens: what is late")
     hedge_share: float = _setting(0.05, 0, 1, "of calls", "hedged at most, of recent ones")
+    hedge_window: float = _setting(60.0, 1, 600, "seconds", "what is recent")
     unknown_share: float = _setting(0.001, 0, 1, "of attempts", "unknown failures above this raise an alarm")
     busy: bool = _switch(True, "answer politely when everything is exhausted; off: raise ServiceUnavailable")
 

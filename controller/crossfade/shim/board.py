@@ -100,6 +100,25 @@ class Board:
         with self._lock:
             return self._budget(route).take(now, settings)
 
+    def late(self, target: Target, now: float, settings: Settings, *, streaming: bool) -> float | None:
+        """Seconds after which an answer is late enough for a hedge; None with too little to go by."""
+        with self._lock:
+            return self._latency(self._place(target), streaming).usual(now, settings.hedge_quantile, settings)
+
+    def take_hedge(self, route: int, now: float, settings: Settings) -> bool:
+        with self._lock:
+            return self._budget(route).take_hedge(now, settings)
+
+    def outrun(self, target: Target, seconds: float, now: float, settings: Settings, *, streaming: bool) -> None:
+        """An attempt was given up after so many seconds, because another one had answered: it was slow, at least."""
+        with self._lock:
+            place = self._place(target)
+            latency = self._latency(place, streaming)
+            if latency.is_slow(now, seconds, settings):
+                place.breaker.fail(now, settings, random.random())
+            latency.note(now, seconds, usual=False)
+            self._release(place, target.region)
+
     def note_unknown(self, now: float, settings: Settings) -> float | None:
         """An attempt failed in an unknown way: the share of such attempts, where it is time to raise the alarm."""
         with self._lock:

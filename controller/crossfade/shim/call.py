@@ -47,6 +47,7 @@ class Call:
     incompatible: bool = False
     failovers: int = 0
     retries: int = 0
+    hedged: bool = False
     recorded: bool = False
     id: str = ""
 
@@ -108,6 +109,7 @@ class Call:
             "region": region,
             "attempts": len(self.tried),
             "busy": busy,
+            "hedged": self.hedged,
             "rollout": live.rollout if live else 0,
             "step": live.step if live else 0,
         }
@@ -175,7 +177,9 @@ class Call:
             skipped=self.skipped,
         )
         # From the wire: what is no plausible count must not spoil the whole batch's sums.
-        tokens_in, tokens_out = (n if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
+        # Of a hedged call two requests are paid for. What the other one took is never told: as much, at most.
+        requests = 2 if self.hedged else 1
+        tokens_in, tokens_out = (n * requests if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
         known = answered_by is not None and tokens_in is not None and tokens_out is not None
         self.recorder.record(
             Seen(

@@ -39,7 +39,9 @@ class NotOurs(Exception):  # noqa: N818
 
 
 CODES: dict[Outcome, tuple[str, ...]] = {
-    Outcome.THROTTLED: ("ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded"),
+    Outcome.THROTTLED: (
+        "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+    ),
     Outcome.QUOTA: ("ServiceQuotaExceededException",),
     Outcome.UNAVAILABLE: ("ServiceUnavailableException",),
     Outcome.OUTAGE: ("InternalServerException", "InternalFailure"),

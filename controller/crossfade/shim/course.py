@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ log = logging.getLogger("crossfade")
 
 _NEARLY_ALL = 0.98
 """Of the remaining time, what an attempt gets where there is nowhere else to go."""
+_ENOUGH = 10
+"""As many tries as any setting allows: after a hedged attempt failed twice its targets are not tried again."""
 SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 """After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
 
@@ -35,13 +37,38 @@ class Ask:
     """Send the request to this target; then tell what came, or `Begun`.
 
     The whole answer, or the first content of a stream, must be there at `due`, on the clock of `began`. `limit`
-    bounds, in seconds, whatever else of the attempt has a limit.
+    bounds, in seconds, whatever else of the attempt has a limit. With `hedge` a second request may go out.
     """
 
     stop: Stop
     began: float
     due: float
     limit: float
+    hedge: Hedge | None = None
+
+
+@dataclass(slots=True)
+class Hedge:
+    """If nothing has come by the moment `at`, `begin` gives the request to be sent besides, or None; ask it once.
+
+    Then tell `Hedged`. Whoever cannot send two requests at a time leaves it alone.
+    """
+
+    at: float
+    begin: Callable[[float], Ask | None]
+
+
+@dataclass(slots=True)
+class Hedged:
+    """Two requests were out: what came of the one that counts (the first, if both failed), and of the other.
+
+    The other's is None where it was given up.
+    """
+
+    ask: Ask
+    came: Told | Begun | Failure
+    other: Ask
+    other_came: Failure | None
 
 
 @dataclass(slots=True)
@@ -91,7 +118,7 @@ class Begun:
 
 
 Step = Ask | Wait | Refresh | Serve | Busy | Raise | Unavailable
-Came = Told | Begun | Failure | bool | None
+Came = Told | Begun | Failure | Hedged | bool | None
 Course = Generator[Step, tuple[float, Came], None]
 """Yields steps, the last of which is an end; is sent the moment, and what came of the step."""
 
@@ -122,6 +149,9 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
     while True:
         ask = _ask(call, trip, stop, now)
         now, came = yield ask
+        if isinstance(came, Hedged):
+            _take_other(call, trip, stop, came, now)
+            ask, came, tries = came.ask, came.came, _ENOUGH
         failure = _take(call, ask, came, now)
         if failure is None:
             yield Serve(ask)
@@ -145,7 +175,39 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
 
 def _ask(call: Call, trip: Trip, stop: Stop, now: float) -> Ask:
     limit = call.left(now) * (call.settings.attempt_share if trip.has_more() else _NEARLY_ALL)
-    return Ask(stop, now, now + (min(limit, call.settings.first_token) if call.streaming else limit), limit)
+    due = now + (min(limit, call.settings.first_token) if call.streaming else limit)
+    return Ask(stop, now, due, limit, _hedge(call, trip, stop, now, due) if call.settings.hedge else None)
+
+
+def _hedge(call: Call, trip: Trip, stop: Stop, now: float, due: float) -> Hedge | None:
+    settings, board = call.settings, call.board
+    other = trip.other_region(stop) if settings.hedge and call.answers else None
+    after = board.late(stop.target, now, settings, streaming=call.streaming) if other is not None else None
+    if other is None or after is None or now + after >= due:
+        return None
+
+    def begin(now: float) -> Ask | None:
+        if not board.take_hedge(call.entry.id, now, settings) or not board.take(other.target, now, settings):
+            return None
+        limit = call.left(now) * _NEARLY_ALL
+        return Ask(other, now, now + (min(limit, settings.first_token) if call.streaming else limit), limit)
+
+    return Hedge(now + after, begin)
+
+
+def _take_other(call: Call, trip: Trip, stop: Stop, came: Hedged, now: float) -> None:
+    """Writes down the request that does not count, and what both leave of the trip."""
+    other, failure = came.other, came.other_came
+    second = came.ask if came.ask.stop is not stop else other
+    trip.strike(second.stop)
+    if failure is not None:
+        _report(call, other.stop, failure.outcome, now - other.began, now)
+        trip.leave(other.stop, failure.outcome)
+    else:
+        call.hedged = True
+        call.board.outrun(other.stop.target, now - other.began, now, call.settings, streaming=call.streaming)
+    outcome = Outcome.ABANDONED if failure is None else failure.outcome
+    call.note(other.stop.model, other.stop.target, outcome)
 
 
 def _tries(call: Call, trip: Trip, stop: Stop, failure: Failure, now: float) -> int:

@@ -77,9 +77,7 @@ def _signals(outcome: Outcome) -> str:
     codes = [f"`{code}`" for code in CODES.get(outcome, ())]
     statuses = ", ".join(str(status) for status, meant in STATUSES.items() if meant is outcome)
     return "; ".join(
-        part
-        for part in (", ".join(codes), f"a bare {statuses}" if statuses else "", BESIDES.get(outcome, ""))
-        if part
+        part for part in (", ".join(codes), f"a bare {statuses}" if statuses else "", BESIDES.get(outcome, "")) if part
     )
 
 

@@ -57,12 +57,24 @@ class Throttle:
 
 @dataclass(slots=True)
 class Budget:
-    """Of one route: retries at most `retry_share` of the calls within `retry_window`, plus `retry_per_second`."""
+    """Of one route: retries at most `retry_share` of the calls within `retry_window`, plus `retry_per_second`; and
+    hedged calls at most `hedge_share` of those within `hedge_window`."""
 
     _tally: Tally = field(default_factory=Tally)
+    _hedges: Tally = field(default_factory=Tally)
 
     def note_call(self, now: float, settings: Settings) -> None:
         self._tally.add(now, settings.retry_window, 1, 0)
+        if settings.hedge:
+            self._hedges.add(now, settings.hedge_window, 1, 0)
+
+    def take_hedge(self, now: float, settings: Settings) -> bool:
+        """Takes one hedged call from the budget, if there is one left."""
+        self._hedges.slide(now, settings.hedge_window)
+        if self._hedges.second + 1 > settings.hedge_share * self._hedges.first:
+            return False
+        self._hedges.add(now, settings.hedge_window, 0, 1)
+        return True
 
     def take(self, now: float, settings: Settings) -> bool:
         """Takes one retry from the budget, if there is one left."""

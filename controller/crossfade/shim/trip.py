@@ -56,6 +56,17 @@ class Trip:
         left = int(self._call.settings.most_targets) - self._made
         return any(other.model is stop.model for other in list(self._stops)[: max(0, left)])
 
+    def other_region(self, stop: Stop) -> Stop | None:
+        """The next target of the same Model, if its breaker is closed and the call may go there."""
+        if self._made >= self._call.settings.most_targets:
+            return None
+        return next((other for other in self._stops if other.model is stop.model and not other.last_resort), None)
+
+    def strike(self, stop: Stop) -> None:
+        """A target was asked out of turn: the call has been there."""
+        self._keep(lambda other: other is not stop)
+        self._made += 1
+
     def has_more(self) -> bool:
         return bool(self._stops) and self._made < self._call.settings.most_targets
 
