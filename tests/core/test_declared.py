@@ -113,7 +113,7 @@ def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
         ),
         (
             {"lane": 1},
-            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, policy, rules",
+            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, policy, rules, validator",
         ),
     ],
 )

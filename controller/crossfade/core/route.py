@@ -11,6 +11,7 @@ from crossfade.core.policy import Settings, read_settings, settings_to_dict
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 from crossfade.core.rule import Rule, read_rule, rule_to_dict
+from crossfade.core.validator import Validator, read_validator, validator_to_dict
 
 BUSY_TEXT = "I am very busy at the moment and could not answer. Please try again in a minute."
 DEFAULT_SETTINGS = Settings()
@@ -30,6 +31,7 @@ class Route:
     fallbacks: tuple[str, ...] = ()
     policy: Settings = DEFAULT_SETTINGS
     busy_text: str = BUSY_TEXT
+    validator: Validator | None = None
 
     def follow(self, request: Request) -> str | None:
         """The route the first holding rule names, or None if none holds."""
@@ -48,7 +50,9 @@ def read_route(reader: Reader) -> Route:
         fallbacks=tuple(reader.texts("fallbacks", most=10)),
         policy=read_settings(reader.section("policy")),
         busy_text=reader.text("busy_text", BUSY_TEXT, most=2000),
+        validator=read_validator(reader.section("validator")) if reader.has("validator") else None,
     )
+    reader.raw("validator")
     reader.close()
     return route
 
@@ -62,7 +66,7 @@ def route_to_dict(route: Route) -> dict[str, Any]:
         "fallbacks": list(route.fallbacks),
         "policy": settings_to_dict(route.policy),
         "busy_text": route.busy_text,
-    }
+    } | ({"validator": validator_to_dict(route.validator)} if route.validator else {})
 
 
 def check_references(route: Route, models: Mapping[str, Model], routes: Mapping[str, Route], reader: Reader) -> None:

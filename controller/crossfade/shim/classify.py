@@ -80,7 +80,9 @@ BESIDES: dict[Outcome, str] = {
     Outcome.OUTAGE: "no connection, TLS, DNS, a reset, a frame with a wrong checksum",
     Outcome.TIMED_OUT: "no whole answer, no first token or no further event in time",
     Outcome.TRUNCATED: "a 200 without its members, cut short or unreadable; a stream without its end",
-    Outcome.MALFORMED: "the stop reasons " + " and ".join(f"`{reason}`" for reason in MALFORMED_REASONS),
+    Outcome.MALFORMED: "the stop reasons "
+    + " and ".join(f"`{r}`" for r in MALFORMED_REASONS)
+    + "; the route's `validator`",
     Outcome.MISCONFIGURED: "a ValidationException that says " + " or ".join(f'"{t}"' for t in MISCONFIGURED_TEXTS),
     Outcome.CREDENTIALS: "no credentials to be had",
     Outcome.UNKNOWN: "any other error that an answer brings",

@@ -137,7 +137,7 @@ def _attempt(call: Call, ask: Ask, watch: Watch, plain: Plain) -> tuple[dict[str
         if call.streaming:
             _hold(call, ask, response, watch)
             return response, Begun()
-        told = read_answer(call.operation, response, model.body_family)
+        told = read_answer(call.operation, response, model.body_family, call.entry.route.validator)
         WATCHDOG.remove(watch)
         return response, told
     except Exception as error:
@@ -159,7 +159,7 @@ def _hold(call: Call, ask: Ask, response: dict[str, Any], watch: Watch) -> None:
     watch.response = getattr(source, "_raw_stream", None)
     stream = Stream(
         source,
-        reading=reading_of(call.operation, ask.stop.model.body_family),
+        reading=reading_of(call.operation, ask.stop.model.body_family, call.entry.route.validator),
         watch=watch,
         operation=call.operation,
         stall=call.settings.stall,
