@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from crossfade.core.model import Model, Target
@@ -16,11 +16,14 @@ from crossfade.shim.call import PINNED, Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One target on the way. `last_resort`: its breaker is open, but no other way out is left."""
+    """One target on the way. `last_resort`: it is asked whatever its breaker says. `put_off`: it was left out for its
+    breaker or for its throttling, and is asked only after all others have failed.
+    """
 
     model: Model
     target: Target
     last_resort: bool = False
+    put_off: bool = False
 
 
 class Trip:
@@ -38,23 +41,27 @@ class Trip:
             stop = self._stops.popleft()
             if self._made and not self._in_time(stop, now):
                 continue
-            if self.has_more_regions(stop) and random.random() < call.board.skip_probability(
-                stop.target, now, call.settings
-            ):
-                call.board.note_skipped(stop.target, now, call.settings)
+            if not stop.put_off and self._is_barred(stop, now) and self._stops:
+                self._stops.append(replace(stop, last_resort=True, put_off=True))
                 continue
-            if not stop.last_resort and not call.board.take(stop.target, now, call.settings) and self._stops:
-                continue  # another call has taken the probe; never so at the last way out
             self._made += 1
             if self._made > 1:
                 call.failovers += 1
             return stop
         return None
 
+    def _is_barred(self, stop: Stop, now: float) -> bool:
+        """Whether a throttled target is skipped, or a breaker's probe has been taken by another call."""
+        board, settings = self._call.board, self._call.settings
+        if self.has_more_regions(stop) and random.random() < board.skip_probability(stop.target, now, settings):
+            board.note_skipped(stop.target, now, settings)
+            return True
+        return not stop.last_resort and not board.take(stop.target, now, settings)
+
     def has_more_regions(self, stop: Stop) -> bool:
-        """Whether another target of the same Model is left."""
+        """Whether another target of the same Model is left, one that was put off not counted."""
         left = int(self._call.settings.most_targets) - self._made
-        return any(other.model is stop.model for other in list(self._stops)[: max(0, left)])
+        return any(other.model is stop.model and not other.put_off for other in list(self._stops)[: max(0, left)])
 
     def other_region(self, stop: Stop) -> Stop | None:
         """The next target of the same Model, if its breaker is closed and the call may go there."""
@@ -117,15 +124,19 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
             # This Model is down everywhere; a later one is not, and is asked first.
             if position == 0:
                 call.skipped = _why(call, model, now)
-            closed_off += [Stop(model=model, target=target, last_resort=True) for target in model.targets]
+            closed_off += [_put_off(model, target) for target in model.targets]
         elif sum(flags) * 2 > len(flags):  # over half open: the breakers themselves are not to be believed
             ranked = _ranked(call, model.targets, now, probe=position == 0)
             stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in ranked]
         else:
             ranked = _ranked(call, [t for t in model.targets if not is_open[t]], now, probe=position == 0)
             stops += [Stop(model=model, target=target) for target in ranked]
-            closed_off += [Stop(model=model, target=t, last_resort=True) for t in model.targets if is_open[t]]
-    return stops + closed_off[:1]
+            closed_off += [_put_off(model, target) for target in model.targets if is_open[target]]
+    return stops + closed_off
+
+
+def _put_off(model: Model, target: Target) -> Stop:
+    return Stop(model=model, target=target, last_resort=True, put_off=True)
 
 
 def _pin(call: Call) -> Stop:
