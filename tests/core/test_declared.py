@@ -213,7 +213,7 @@ def test_settings_left_out_keep_their_defaults_and_busy_is_a_flag() -> None:
     assert read_settings(reader).busy is True
     assert problems_of(reader) == ["policy.busy: must be true or false, not 1"]
     everything = settings_to_dict(Settings(busy=False), changed_only=False)
-    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 50)
+    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 51)
 
 
 def test_every_number_of_the_policy_says_its_bounds_and_holds_to_them() -> None:

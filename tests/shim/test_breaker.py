@@ -240,6 +240,25 @@ def test_a_slow_target_is_asked_last_and_probed_by_one_call_at_a_time_until_it_i
     assert [ranked(board, 99) for _ in range(5)] == [["slow", "quick"]] * 5, "it is preferred as before"
 
 
+def test_a_target_that_nobody_asks_is_looked_at_now_and_then_where_the_first_one_takes_long() -> None:
+    board = Board()
+    for second in range(DEFAULT.slow_samples):
+        assert ranked(board, second) == ["slow", "quick"]
+        measure(board, SLOW, 0.4, second)
+    assert ranked(board, 30) == ["slow", "quick"], "nothing is quicker by much"
+    for second in range(30, 60):
+        measure(board, SLOW, 3.0, second)
+    assert ranked(board, 60, probe=False) == ["slow", "quick"]
+    assert ranked(board, 60) == ["quick", "slow"]
+    assert [ranked(board, 60) for _ in range(5)] == [["slow", "quick"]] * 5, "by one call"
+    measure(board, QUICK, 2.0, 61)
+    assert [ranked(board, 62 + n) for n in range(5)] == [["slow", "quick"]] * 5, "no reason to move"
+    assert ranked(board, 62 + DEFAULT.compare_again) == ["quick", "slow"]
+    measure(board, SLOW, 3.0, 63 + DEFAULT.compare_again)
+    measure(board, QUICK, 0.5, 63 + DEFAULT.compare_again)
+    assert [ranked(board, 64 + DEFAULT.compare_again) for _ in range(5)] == [["quick", "slow"]] * 5
+
+
 def test_a_probe_that_never_ends_or_fails_otherwise_does_not_bar_the_next() -> None:
     board = Board()
     measure(board, QUICK, 0.5, 0)

@@ -164,7 +164,10 @@ class Settings:
         2.0, 1, 100, "times the quickest target's average", "a healthy target slower than that is asked last"
     )
     prefer_again: float = _setting(
-        30.0, 1, 3600, "seconds", "after which a target left as slow is asked again, by one call at a time"
+        30.0, 0.1, 3600, "seconds", "after which a target left as slow is asked again, by one call at a time"
+    )
+    compare_again: float = _setting(
+        300.0, 1, 86_400, "seconds", "after which one call asks a target that none has asked, to compare"
     )
 
     hedge: bool = _switch(False, "ask another region of the same Model too when the first token is late")

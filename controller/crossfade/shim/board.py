@@ -69,7 +69,8 @@ class Board:
     ) -> list[Target]:
         """The targets as they are preferred, but those far slower than the quickest one last.
 
-        With `probe` one call at a time goes to such a target first, to see whether it has recovered.
+        With `probe` one call at a time goes to such a target first, to see whether it has recovered; and now and then
+        one to a target that no call has asked, where the preferred one takes long enough for it to matter.
         """
         if len(targets) < 2:
             return list(targets)
@@ -78,10 +79,13 @@ class Board:
             best = min((each.average for each in known.values() if each.average is not None), default=0.0)
             bound = max(settings.slow_least, settings.prefer_factor * best)
             slow = [t for t in targets if (average := known[t].average) is not None and average > bound]
-            if not slow:
+            probed = None
+            if probe and slow:
+                probed = next((target for target in slow if known[target].take_probe(now, bound, settings)), None)
+            elif probe and known[targets[0]].is_settled(settings):
+                probed = next((target for target in targets[1:] if known[target].take_look(now, settings)), None)
+            if probed is None and not slow:
                 return list(targets)
-            due = (target for target in slow if known[target].take_probe(now, bound, settings))
-            probed = next(due, None) if probe else None
         return sorted(targets, key=lambda target: 0 if target == probed else 2 if target in slow else 1)
 
     def skip_probability(self, target: Target, now: float, settings: Settings) -> float:

@@ -67,6 +67,20 @@ class Latency:
         self._probing_since = now
         return True
 
+    def take_look(self, now: float, settings: Settings) -> bool:
+        """Whether one call may ask a target of whose time nothing is known of late; takes the probe."""
+        if self.average is not None and now - self._seen_at < settings.compare_again:
+            return False
+        if self._probing_since is not None and now - self._probing_since < settings.compare_again:
+            return False
+        self._probing_since = now
+        return True
+
+    def is_settled(self, settings: Settings) -> bool:
+        """Whether enough is known to say that a quicker target would be worth finding."""
+        average = self.average
+        return average is not None and average > settings.slow_least and self._count >= settings.slow_samples
+
     def release(self) -> None:
         """The attempt ended without an answer to measure: the probe is free again."""
         self._probing_since = None
