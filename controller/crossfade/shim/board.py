@@ -75,17 +75,19 @@ class Board:
         if len(targets) < 2:
             return list(targets)
         with self._lock:
-            known = {target: self._latency(self._place(target), streaming) for target in targets}
-            best = min((each.average for each in known.values() if each.average is not None), default=0.0)
-            bound = max(settings.slow_least, settings.prefer_factor * best)
-            slow = [t for t in targets if (average := known[t].average) is not None and average > bound]
-            probed = None
-            if probe and slow:
-                probed = next((target for target in slow if known[target].take_probe(now, bound, settings)), None)
-            elif probe and known[targets[0]].is_settled(settings):
-                probed = next((target for target in targets[1:] if known[target].take_look(now, settings)), None)
-            if probed is None and not slow:
-                return list(targets)
+            known = [self._latency(self._place(target), streaming) for target in targets]
+            measured = [each.average for each in known if each.average is not None]
+            bound = max(settings.slow_least, settings.prefer_factor * min(measured, default=0.0))
+            if max(measured, default=0.0) <= bound:
+                slow: list[Target] = []
+                if not (probe and known[0].is_settled(settings)):
+                    return list(targets)
+                due = (t for t, each in zip(targets[1:], known[1:], strict=True) if each.take_look(now, settings))
+            else:
+                found = [(t, each) for t, each in zip(targets, known, strict=True) if (each.average or 0.0) > bound]
+                slow = [target for target, _ in found]
+                due = (target for target, each in found if each.take_probe(now, bound, settings))
+            probed = next(due, None) if probe else None
         return sorted(targets, key=lambda target: 0 if target == probed else 2 if target in slow else 1)
 
     def skip_probability(self, target: Target, now: float, settings: Settings) -> float:
