@@ -77,6 +77,36 @@ def test_route_show_tells_every_number_in_force_declared_or_not(cli: Any, tmp_pa
     assert cli("route", "delete", name).code == 0
 
 
+def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_path: Path) -> None:
+    rules = '[[routes.rules]]\nwhen = { tiers = ["free"], characters_below = 20 }\n' + f'use = "{route}-small"\n'
+    small = f'[[routes]]\nname = "{route}-small"\nblue = "{route}-next"\n'
+    routes = f'[[routes]]\nname = "{route}"\nblue = "{route}-now"\n{rules}{small}'
+    assert cli("apply", "-f", "-", stdin=routes).code == 0
+    short = cli("route", "test", route, "--prompt", "hello", "--tier", "free", "--label", "team=a", "--key", "user-1")
+    assert short.code == 0, short.err
+    assert f"✔ rule 1 → {route}-small: holds" in short.out
+    assert f"1.  {route}-next" in short.out
+    assert "5 characters, about 2 tokens, complexity 0.00, tier free, team=a" in short.out
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": [{"text": "x" * 30}]}]}))
+    long = cli("route", "test", route, "--file", str(file))
+    assert "✖ rule 1" in long.out
+    assert "characters is 30, not below 20; tier is not given, not 'free'" in long.out
+    found = json.loads(cli("route", "test", route, "-f", str(file), "--tier", "free", "--json").out)
+    assert (found["route"], found["legs"][0]["rules"][0]["unmet"]) == (route, ["characters is 30, not below 20"])
+    register(cli, route)
+    split = cli("route", "test", route, "--prompt", "hello", "--conversation", "talk-1").out
+    assert "By its conversation the call lies at 0." in split
+    assert "green's weight of 1 %" in split
+
+
+def test_route_test_refuses_what_cannot_be_meant(cli: Any, route: str) -> None:
+    assert cli("route", "test", route).err.strip().startswith("prompt: is missing")
+    assert cli("route", "test", route, "--prompt", "x", "--label", "team").err.startswith("--label 'team'")
+    assert "no route is named" in cli("route", "test", "nobody", "--prompt", "x").err
+    assert "operation: 'Chat' is not known" in cli("route", "test", route, "--prompt", "x", "--operation", "Chat").err
+
+
 def test_plan_with_many_faults_prints_each_with_its_path_and_saves_nothing(cli: Any, route: str) -> None:
     ran = cli(
         "register", route, "--green", f"{route}-next", "--steps", "25,5,101", "--check", "eror_rate=0.5",

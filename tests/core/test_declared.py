@@ -57,7 +57,7 @@ def problems_of(reader: Reader) -> list[str]:
             "model.price.each: is not a known field; allowed: input_per_1k, output_per_1k",
         ),
         ({"body_family": "bert"}, f"model.body_family: 'bert' is not known; allowed: {', '.join(BODY_FAMILIES)}"),
-        ({"wheels": 4}, "model.wheels: is not a known field; allowed: body_family, name, price, targets"),
+        ({"wheels": 4}, "model.wheels: is not a known field; allowed: body_family, name, price, takes, targets"),
     ],
 )
 def test_a_model_says_what_each_field_may_hold(changes: dict[str, Any], problem: str) -> None:
@@ -113,7 +113,8 @@ def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
         ),
         (
             {"lane": 1},
-            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, policy, rules, validator",
+            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, needs, policy, rules, shares,"
+            " validator",
         ),
     ],
 )

@@ -46,9 +46,9 @@ def test_the_first_rule_that_holds_is_followed() -> None:
     route = Route(
         name="r", blue="m", rules=(rule({"tiers": ["free"]}, "cheap"), rule({"characters_below": 100}, "small"))
     )
-    assert route.follow(Request(tier="free", characters=5)) == "cheap"
-    assert route.follow(Request(characters=5)) == "small"
-    assert route.follow(Request(characters=500)) is None
+    assert route.rule_for(Request(tier="free", characters=5)) == 0
+    assert route.rule_for(Request(characters=5)) == 1
+    assert route.rule_for(Request(characters=500)) is None
 
 
 def test_a_rule_reads_back_as_declared() -> None:

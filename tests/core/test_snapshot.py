@@ -132,8 +132,8 @@ def test_rules_that_circle_are_refused() -> None:
         return Route(name=name, blue="old", rules=(Rule(when=SHORT.when, use=use),))
 
     others = {"b": to("b", "c"), "c": to("c", "a"), "d": Route(name="d", blue="old")}
-    assert references(to("a", "b"), others) == ["route.rules[0].use: 'b' leads back to 'a'; rules must not circle"]
-    assert references(to("a", "a"), others) == ["route.rules[0].use: 'a' leads back to 'a'; rules must not circle"]
+    assert references(to("a", "b"), others) == ["route.rules[0].use: 'b' leads back to 'a'; routes must not circle"]
+    assert references(to("a", "a"), others) == ["route.rules[0].use: 'a' leads back to 'a'; routes must not circle"]
     assert references(to("a", "d"), others) == []
 
 

@@ -151,3 +151,24 @@ def test_one_connection_serves_many_calls_without_waiting(ask: Ask) -> None:
         ask("Converse")
     # Without TCP_NODELAY each call would take 40 ms.
     assert time.perf_counter() - started < 3.5
+
+
+def test_reasoning_is_given_where_it_is_asked_for_and_taken_back_by_the_model_that_signed_it_alone(client: Any) -> None:
+    thinking = {"additionalModelRequestFields": {"thinking": {"type": "enabled"}}}
+    question = {"role": "user", "content": [{"text": TEXT}]}
+    first = client.converse(modelId=ECHO, messages=[question], **thinking)["output"]["message"]
+    assert [next(iter(block)) for block in first["content"]] == ["reasoningContent", "text"]
+    talk = [question, first, question]
+    assert client.converse(modelId=f"us.{ECHO}", messages=talk)["output"]["message"]["content"] == [{"text": TEXT}]
+    for other in ("converse", "converse_stream"):
+        with pytest.raises(ClientError, match="Invalid `signature` in `thinking` block"):
+            getattr(client, other)(modelId="crossfade.echo-other-v1:0", messages=talk)
+    block = {"type": "thinking", "thinking": "so", "signature": "mine"}
+    turns = [
+        {"role": "user", "content": TEXT},
+        {"role": "assistant", "content": [block]},
+        {"role": "user", "content": "go"},
+    ]
+    body = json.dumps({"anthropic_version": "x", "max_tokens": 9, "messages": turns})
+    with pytest.raises(ClientError, match="Invalid `signature`"):
+        client.invoke_model(modelId=ECHO, body=body)

@@ -126,6 +126,31 @@ def test_a_model_deleted_while_a_route_takes_it_up_leaves_no_route_without_a_mod
         read_snapshot(snapshot_to_bytes(current))  # refuses a route whose Model is not there
 
 
+def test_two_halves_of_a_circle_declared_at_once_do_not_close_to_one(plane: Plane) -> None:
+    for turn in range(10):
+        for name in ("left", "right"):
+            apply.put_route(plane.engine, f"{name}{turn}", {"blue": "old"}, actor="ann", now=plane.now)
+        start = threading.Barrier(2)
+        refused: list[str] = []
+
+        def lead(name: str, use: str, start: threading.Barrier = start, refused: list[str] = refused) -> None:
+            start.wait()
+            body = {"blue": "old", "rules": [{"when": {"code": True}, "use": use}]}
+            try:
+                apply.put_route(plane.engine, name, body, actor="ann", now=plane.now)
+            except Invalid as error:
+                refused.append(str(error))
+
+        halves = [(f"left{turn}", f"right{turn}"), (f"right{turn}", f"left{turn}")]
+        threads = [threading.Thread(target=lead, args=half) for half in halves]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(refused) == 1
+        assert "leads back to" in refused[0]
+
+
 def test_a_snapshot_can_be_read_back_and_names_the_live_rollout(plane: Plane) -> None:
     rollout = plane.register(start=False)
     pending = read_snapshot(snapshot_to_bytes(current_snapshot(plane.engine, now=plane.now, secret=SECRET)))

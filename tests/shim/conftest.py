@@ -266,6 +266,20 @@ def routed(
         client.close()
 
 
+@pytest.fixture
+def renew(controller: FakeController) -> Callable[[Snapshot], None]:
+    """Puts another snapshot in force, for clients that are there already."""
+
+    def put(snapshot: Snapshot) -> None:
+        controller.serve_snapshot(snapshot)
+        until = time.monotonic() + 10
+        while crossfade.health()["snapshot_version"] != controller.version:
+            assert time.monotonic() < until, "the snapshot did not arrive"
+            time.sleep(0.01)
+
+    return put
+
+
 MESSAGES = [{"role": "user", "content": [{"text": "bonjour tout le monde"}]}]
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from crossfade.cli.client import Client, segment
 from crossfade.cli.document import read_document
 from crossfade.cli.options import Output, on_controller
+from crossfade.cli.trial import test_route
 
 _SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "unchanged": ("=", "dim")}
 
@@ -156,5 +157,7 @@ def _declaration(document: dict[str, Any]) -> RenderableType:
         table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)))
     return table
 
+
+route.add_command(test_route)
 
 COMMANDS = (apply, route, model)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core.reading import Reader
 
+TAKES = ("tools", "cache_points", "images", "documents", "reasoning")
+"""What a request may hold that not every Model takes."""
 BODY_FAMILIES = ("anthropic", "nova", "titan", "llama", "mistral", "cohere", "ai21", "deepseek", "openai")
 
 
@@ -34,13 +37,19 @@ class Price:
 class Model:
     """A named thing that can answer. Targets are in the order they are preferred.
 
-    `body_family` names the vendor's InvokeModel body; without one the Model takes Converse only.
+    `body_family` names the vendor's InvokeModel body; without one the Model takes Converse only. `takes` says which of
+    `TAKES` a request may hold; None is not known.
     """
 
     name: str
     targets: tuple[Target, ...]
     price: Price = Price()
     body_family: str | None = None
+    takes: tuple[str, ...] | None = None
+
+    def lacks(self, needs: Iterable[str]) -> list[str]:
+        """Those of `needs` that this Model is declared not to take."""
+        return [] if self.takes is None else [need for need in needs if need not in self.takes]
 
 
 def read_model(reader: Reader) -> Model:
@@ -50,8 +59,10 @@ def read_model(reader: Reader) -> Model:
         targets=tuple(_read_target(item) for item in reader.sections("targets", least=1, most=20)),
         price=_read_price(reader.section("price")),
         body_family=reader.choice("body_family", BODY_FAMILIES) if reader.has("body_family") else None,
+        takes=reader.choices("takes", TAKES) if reader.has("takes") else None,
     )
     reader.raw("body_family")
+    reader.raw("takes")
     places = [(target.region, target.model_id) for target in model.targets]
     for index, place in enumerate(places):
         if place in places[:index]:
@@ -96,4 +107,4 @@ def model_to_dict(model: Model) -> dict[str, Any]:
             "output_per_1k": model.price.output_per_1k,
         },
         "body_family": model.body_family,
-    }
+    } | ({} if model.takes is None else {"takes": list(model.takes)})

@@ -126,6 +126,22 @@ class Reader:
                 self.problem(f"{key}[{position}]", f"must be text, not {_kind(item)}")
         return found
 
+    def choices(self, key: str, allowed: Iterable[str]) -> tuple[str, ...]:
+        """The list under `key`, each of it one of `allowed`; in the order of `allowed`, each once."""
+        names = list(allowed)
+        given = self.texts(key)
+        for position, name in enumerate(given):
+            if name not in names:
+                self.problem(
+                    f"{key}[{position}]", f"{name!r} is not known{_nearest(name, names)}; allowed: {', '.join(names)}"
+                )
+        return tuple(name for name in names if name in given)
+
+    def numbers(self, key: str, **bounds: Any) -> dict[str, float]:
+        """The object of numbers under `key`, such as shares."""
+        reader = self.section(key)
+        return {name: reader.number(name, **bounds) for name in sorted(reader._data)}
+
     def table(self, key: str) -> dict[str, str]:
         """The object of texts under `key`, such as labels."""
         reader = self.section(key)

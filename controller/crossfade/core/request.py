@@ -31,7 +31,7 @@ class Request:
 
     @property
     def complexity(self) -> float:
-        """One score in [0, 1): 1 - exp(-load).
+        """One score in [0, 1]: 1 - exp(-load).
 
         load = tokens / 1000 + 0.1 a further turn + 0.1 a tool + 0.5 an image or a document + 0.3 for code.
         A hundred characters score 0.02, a thousand tokens 0.63.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 
-SIZES = ("complexity", "characters", "tokens", "turns")
+SIZES = ("complexity", "characters", "tokens", "turns", "tools", "images", "documents")
+"""What a rule may bound: `NAME_least`, `NAME_below`."""
 COUNTS = ("tools", "images", "documents", "code")
+"""What a rule may ask for, or for none of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +27,38 @@ class When:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def holds(self, request: Request) -> bool:
-        return (
-            all(getattr(request, name) >= bound for name, bound in self.least.items())
-            and all(getattr(request, name) < bound for name, bound in self.below.items())
-            and all(bool(getattr(request, name)) is wanted for name, wanted in self.has.items())
-            and (not self.tiers or request.tier in self.tiers)
-            and all(request.labels.get(name) == value for name, value in self.labels.items())
-        )
+        return next(self.unmet(request), None) is None
+
+    def hopeless(self) -> Iterator[tuple[str, str]]:
+        """The bounds that no request can meet: (field, why)."""
+        for name, bound in self.least.items():
+            if name == "complexity" and bound > 1:
+                yield f"{name}_least", f"is {bound:g}, and complexity is at most 1: the rule would never hold"
+            elif bound >= self.below.get(name, math.inf):
+                yield (
+                    f"{name}_below",
+                    f"is {self.below[name]:g}, and {name}_least is {bound:g}: the rule would never hold",
+                )
+        for name, bound in self.below.items():
+            if bound == 0:
+                yield f"{name}_below", f"is 0, and {name} never is below 0: the rule would never hold"
+
+    def unmet(self, request: Request) -> Iterator[str]:
+        """What does not hold of this request, one condition after the other, each with the value that is there."""
+        for name, bound in self.least.items():
+            if (value := getattr(request, name)) < bound:
+                yield f"{name} is {_number(value)}, below {bound:g}"
+        for name, bound in self.below.items():
+            if (value := getattr(request, name)) >= bound:
+                yield f"{name} is {_number(value)}, not below {bound:g}"
+        for name, wanted in self.has.items():
+            if bool(getattr(request, name)) is not wanted:
+                yield f"has no {name}" if wanted else f"has {name}"
+        if self.tiers and request.tier not in self.tiers:
+            yield f"tier is {_said(request.tier)}, not {' or '.join(map(repr, self.tiers))}"
+        for name, wanted_value in self.labels.items():
+            if (given := request.labels.get(name)) != wanted_value:
+                yield f"label {name} is {_said(given)}, not {wanted_value!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +110,11 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
     if rule.when.labels:
         when["labels"] = dict(rule.when.labels)
     return {"when": when, "use": rule.use}
+
+
+def _said(value: str | None) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ from typing import Any
 from crossfade.core.model import Model, model_to_dict, read_model
 from crossfade.core.reading import Reader
 from crossfade.core.route import Route, read_route, route_to_dict
-from crossfade.core.split import Variant, assign, group
+from crossfade.core.split import Variant, assign, drawn, group, variant_at
 
 FORMAT = 1
 
@@ -36,9 +36,17 @@ class Entry:
     route: Route
     live: Live | None = None
 
+    def place(self, key: str | None) -> float | None:
+        """Where a call with this stickiness key lies in [0, 1) in the live rollout; None without one."""
+        return drawn(self.live.salt, key) if self.live else None
+
     def assign(self, key: str | None) -> Variant:
         """The variant of a call with this stickiness key; blue without a live rollout."""
         return assign(self.live.salt, key, self.live.weight) if self.live else Variant.BLUE
+
+    def variant_at(self, place: float | None) -> Variant:
+        """The variant of a call that lies there."""
+        return Variant.BLUE if self.live is None or place is None else variant_at(place, self.live.weight)
 
     def group(self, key: str | None) -> int | None:
         """The group of a stickiness key, anew in every rollout; None without a key."""

@@ -28,10 +28,19 @@ def position(salt: str, key: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
+def drawn(salt: str, key: str | None) -> float:
+    """The `position` of a stickiness key; a random one without a key."""
+    return _CHANCE.random() if key is None else position(salt, key)
+
+
+def variant_at(u: float, weight: float) -> Variant:
+    """The variant of a call that lies at `u` when green's weight is `weight` percent."""
+    return Variant.GREEN if u < weight / 100 else Variant.BLUE
+
+
 def assign(salt: str, key: str | None, weight: float) -> Variant:
     """The variant of a call with this stickiness `key` when green's weight is `weight` percent."""
-    u = _CHANCE.random() if key is None else position(salt, key)
-    return Variant.GREEN if u < weight / 100 else Variant.BLUE
+    return variant_at(drawn(salt, key), weight)
 
 
 def group(salt: str, key: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,16 @@ DEFAULT_MAX_TOKENS = 4096  # what an unset maxTokens reserves, as with a model w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """`text` is the last user message, `everything` all text of the request (for counting tokens)."""
+    """`text` is the last user message, `everything` all text of the request (for counting tokens).
+
+    `signatures` are those of the reasoning in earlier turns; `thinking` asks for reasoning in this one.
+    """
 
     text: str
     everything: str
     max_tokens: int
+    thinking: bool = False
+    signatures: tuple[str, ...] = ()
 
 
 class BadPrompt(ValueError):  # noqa: N818
@@ -27,7 +33,8 @@ def read_converse(body: bytes) -> Prompt:
     document = _read_object(body)
     inference = document.get("inferenceConfig")
     limit = inference.get("maxTokens") if isinstance(inference, dict) else None
-    return _read(document, limit)
+    more = document.get("additionalModelRequestFields")
+    return _read(document, limit, more if isinstance(more, dict) else {})
 
 
 def read_invoke(body: bytes) -> Prompt:
@@ -37,7 +44,7 @@ def read_invoke(body: bytes) -> Prompt:
         raise BadPrompt("anthropic_version: Field required")
     if "max_tokens" not in document:
         raise BadPrompt("max_tokens: Field required")
-    return _read(document, document["max_tokens"])
+    return _read(document, document["max_tokens"], document)
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
@@ -50,7 +57,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _read(document: dict[str, Any], limit: object) -> Prompt:
+def _read(document: dict[str, Any], limit: object, fields: dict[str, Any]) -> Prompt:
     if limit is None:
         limit = DEFAULT_MAX_TOKENS
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
@@ -67,7 +74,27 @@ def _read(document: dict[str, Any], limit: object) -> Prompt:
         raise BadPrompt("A conversation must end with a user message. Try again with a user message.")
     if not messages[-1].get("content"):
         raise BadPrompt("The content field of the last message is empty. Add content and try again.")
-    return Prompt(text=texts[-1], everything="".join(texts), max_tokens=limit)
+    thinking = fields.get("thinking")
+    return Prompt(
+        text=texts[-1],
+        everything="".join(texts),
+        max_tokens=limit,
+        thinking=isinstance(thinking, dict) and thinking.get("type") == "enabled",
+        signatures=tuple(signature for message in messages for signature in _signatures(message.get("content"))),
+    )
+
+
+def _signatures(content: object) -> Iterator[str]:
+    """Of a content's reasoning blocks, Converse's or Anthropic's; an unsigned one has an empty signature."""
+    for block in content if isinstance(content, list) else []:
+        if not isinstance(block, dict):
+            continue
+        reasoning = block.get("reasoningContent")
+        if isinstance(reasoning, dict):
+            text = reasoning.get("reasoningText")
+            yield str(text.get("signature", "")) if isinstance(text, dict) else ""
+        elif block.get("type") in ("thinking", "redacted_thinking"):
+            yield str(block.get("signature", ""))
 
 
 def _text(content: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from crossfade.sandbox import eventstream
 from crossfade.sandbox.answer import Answer, Streamed, Whole, encode_json, ok
-from crossfade.sandbox.model import Model, estimate_tokens
+from crossfade.sandbox.model import Model, base_id, estimate_tokens
 from crossfade.sandbox.prompt import BadPrompt, Prompt, read_converse, read_invoke
 
 CHARACTERS_A_TOKEN = 4  # the inverse of `estimate_tokens`, for cutting at maxTokens
@@ -26,10 +26,15 @@ class Said:
     input_tokens: int
     output_tokens: int
     milliseconds: int
+    signature: str | None = None
+    """Of its reasoning; None where none was asked for."""
 
 
 def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: Callable[[], float]) -> Said:
-    """Ask the model; cut what is longer than maxTokens allows."""
+    """Ask the model; cut what is longer than maxTokens allows. Raises `BadPrompt` for reasoning it has not signed."""
+    signature = f"signed by {base_id(model_id)}"
+    if any(given != signature for given in prompt.signatures):
+        raise BadPrompt("messages: Invalid `signature` in `thinking` block")
     started = clock()
     text = model.answer(prompt.text)
     limit = prompt.max_tokens * CHARACTERS_A_TOKEN
@@ -44,6 +49,7 @@ def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: 
         input_tokens=estimate_tokens(prompt.everything),
         output_tokens=estimate_tokens(text),
         milliseconds=round((clock() - started) * 1000),
+        signature=signature if prompt.thinking else None,
     )
 
 
@@ -58,11 +64,15 @@ def pieces(text: str) -> list[str]:
 
 
 def converse(said: Said, stop_reason: str | None = None) -> Answer:
-    """Converse's answer."""
+    """Converse's answer. Reasoning comes first, where it was asked for."""
+    content: list[dict[str, object]] = [{"text": said.text}]
+    if said.signature is not None:
+        reasoning = {"text": f"The text has {len(said.text)} characters.", "signature": said.signature}
+        content.insert(0, {"reasoningContent": {"reasoningText": reasoning}})
     return ok(
         {
             "metrics": {"latencyMs": said.milliseconds},
-            "output": {"message": {"content": [{"text": said.text}], "role": "assistant"}},
+            "output": {"message": {"content": content, "role": "assistant"}},
             "stopReason": stop_reason or _converse_stop(said),
             "usage": _converse_usage(said),
         },

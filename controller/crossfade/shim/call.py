@@ -16,6 +16,7 @@ from crossfade.core.split import Variant
 from crossfade.core.stop import Stop
 from crossfade.shim.account import Tried, account
 from crossfade.shim.board import Board
+from crossfade.shim.reasoning import without_reasoning
 from crossfade.shim.recorder import Recorder, Seen
 
 log = logging.getLogger("crossfade")
@@ -45,6 +46,8 @@ class Call:
     tried: list[Tried] = field(default_factory=list)
     skipped: Outcome | None = None
     incompatible: bool = False
+    unreasoned: set[str] = field(default_factory=set)
+    """The Models that get the request without the reasoning of its earlier turns."""
     failovers: int = 0
     retries: int = 0
     hedged: bool = False
@@ -90,6 +93,18 @@ class Call:
         """The body family all Models of the route share."""
         return self.snapshot.models[self.assigned].body_family
 
+    def params_for(self, model: Model) -> dict[str, Any]:
+        """The request as this Model gets it: the caller's, or a copy without reasoning."""
+        if model.lacks(("reasoning",)):
+            self.unreasoned.add(model.name)
+        if model.name not in self.unreasoned:
+            return self.params
+        bare = without_reasoning(self.operation, self.params)
+        if bare is None:
+            self.unreasoned.discard(model.name)
+            return self.params
+        return bare
+
     def left(self, now: float) -> float:
         """Seconds until the deadline."""
         return self.deadline - now
@@ -101,7 +116,8 @@ class Call:
     def describe(self, *, model: str, region: str, busy: bool = False) -> dict[str, Any]:
         """What stands under `ResponseMetadata.Crossfade` of the answer."""
         live = self.entry.live
-        return {
+        stripped = {"stripped": "reasoning"} if model in self.unreasoned else {}
+        return stripped | {
             "call_id": self.id,
             "route": self.entry.route.name,
             "variant": str(self.variant),

@@ -8,12 +8,12 @@ import time
 import uuid
 from typing import Any
 
-from crossfade.core.snapshot import Entry, Snapshot
+from crossfade.core.walk import walk
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
 from crossfade.shim.call import OPERATIONS, PINNED, Call, deadline_of
-from crossfade.shim.context import Said, said
+from crossfade.shim.context import said
 from crossfade.shim.dispatch import dispatch
 from crossfade.shim.features import read_request
 from crossfade.shim.following import FOLLOWING, follow_up
@@ -55,11 +55,11 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         return None
     adopt(client)
     told = said(params)
-    if entry.route.rules:
-        entry = follow(snapshot, entry, operation, params, told)
     if hasattr(params.get("body"), "read"):  # a file can be sent once; an attempt may have to send it again
         # In place: should routing fail after this, plain boto3 must not be left with a file read to its end.
         params["body"] = params["body"].read()
+    if entry.route.sends_on:
+        entry = walk(snapshot, entry, told.sticky, lambda: read_request(operation, params, told))[-1].entry
     if operation == PINNED and not params.get("clientRequestToken"):
         # botocore would make a new one for each try, and Bedrock start a second job.
         params = {**params, "clientRequestToken": str(uuid.uuid4())}
@@ -69,8 +69,8 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         params=params,
         snapshot=snapshot,
         entry=entry,
-        variant=entry.assign(told.key),
-        group=entry.group(told.key),
+        variant=entry.assign(told.sticky),
+        group=entry.group(told.sticky),
         board=shim.board,
         recorder=shim.recorder,
         began=began,
@@ -78,16 +78,6 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         deadline=began + deadline_of(operation, entry.route.policy, told.deadline),
         home=client.meta.region_name,
     )
-
-
-def follow(snapshot: Snapshot, entry: Entry, operation: str, params: dict[str, Any], told: Said) -> Entry:
-    """The route that the rules lead to, from route to route. Names that are gone and circles end the walk."""
-    request = read_request(operation, params, told)
-    seen = {entry.route.name}
-    while (name := entry.route.follow(request)) is not None and name not in seen and name in snapshot.entries:
-        seen.add(name)
-        entry = snapshot.entries[name]
-    return entry
 
 
 _warned: set[str] = set()

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 KEY_FIELD = "crossfade-key"
+CONVERSATION_FIELD = "crossfade-conversation"
 TIER_FIELD = "crossfade-tier"
+_FIELDS = frozenset({KEY_FIELD, CONVERSATION_FIELD, TIER_FIELD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +19,16 @@ class Said:
     """What was said. `deadline` is in seconds for one whole call."""
 
     key: str | None = None
+    conversation: str | None = None
     tier: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
+
+    @property
+    def sticky(self) -> str | None:
+        """What the split goes by: the key, or the conversation where there is none (an empty text is none). Never both:
+        a user's conversations stay together."""
+        return self.key or self.conversation or None
 
 
 _NOTHING = Said()
@@ -32,20 +41,23 @@ def context(
     tier: str | None = None,
     labels: Mapping[str, str] | None = None,
     *,
+    conversation: str | None = None,
     deadline: float | None = None,
     **more: str,
 ) -> Iterator[None]:
     """Says, for the calls made inside `with`, who they are for and how they may be routed.
 
-    `key` keeps a user or a conversation on one variant; `tier` and labels (given as `labels` or as further
-    keywords) are what a route's rules may ask for; `deadline` bounds each call, in seconds. What is left out is
-    taken from the context around.
+    `key` keeps a user on one variant; where there is none, `conversation` keeps a conversation there. `tier` and labels
+    (given as `labels` or as further keywords) are what a route's rules may ask for; `deadline` bounds each call, in
+    seconds. What is left out is taken from the context around. It holds in this thread and in the asyncio tasks
+    started here; a thread of a pool needs `contextvars.copy_context().run`.
     """
     around = _said.get()
     token = _said.set(
         replace(
             around,
             key=around.key if key is None else str(key),
+            conversation=around.conversation if conversation is None else str(conversation),
             tier=around.tier if tier is None else str(tier),
             labels={**around.labels, **(labels or {}), **more} if labels or more else around.labels,
             deadline=around.deadline if deadline is None else deadline,
@@ -58,13 +70,20 @@ def context(
 
 
 def said(params: Mapping[str, Any]) -> Said:
-    """What holds for a call with these parameters: the context, else the call's own `requestMetadata`."""
-    around = _said.get()
-    metadata = params.get("requestMetadata")
-    if not isinstance(metadata, Mapping) or not (KEY_FIELD in metadata or TIER_FIELD in metadata):
+    """What holds for a call with these parameters: the context, and where that is silent the `requestMetadata`."""
+    return with_metadata(_said.get(), params.get("requestMetadata"))
+
+
+def with_metadata(around: Said, metadata: object) -> Said:
+    """What `around` leaves open is taken from a call's `requestMetadata`; every entry without a meaning of its own is a
+    label."""
+    if not isinstance(metadata, Mapping) or not metadata:
         return around
+    texts = {name: value for name, value in metadata.items() if isinstance(value, str)}  # Bedrock refuses all others
     return replace(
         around,
-        key=around.key or metadata.get(KEY_FIELD),
-        tier=around.tier or metadata.get(TIER_FIELD),
+        key=around.key or texts.get(KEY_FIELD),
+        conversation=around.conversation or texts.get(CONVERSATION_FIELD),
+        tier=around.tier or texts.get(TIER_FIELD),
+        labels={name: value for name, value in texts.items() if name not in _FIELDS} | dict(around.labels),
     )

@@ -34,7 +34,7 @@ SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 
 @dataclass(slots=True)
 class Ask:
-    """Send the request to this target; then tell what came, or `Begun`.
+    """Send `params` to this target; then tell what came, or `Begun`.
 
     The whole answer, or the first content of a stream, must be there at `due`, on the clock of `began`. `limit`
     bounds, in seconds, whatever else of the attempt has a limit. With `hedge` a second request may go out.
@@ -44,6 +44,7 @@ class Ask:
     began: float
     due: float
     limit: float
+    params: dict[str, Any]
     hedge: Hedge | None = None
 
 
@@ -146,6 +147,7 @@ def course(call: Call) -> Course:
 def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, Any, tuple[float, Failure | None]]:
     """Tries one target as often as the table says: the last failure, or None once the caller is served."""
     tries = 0
+    refusal: Failure | None = None
     while True:
         ask = _ask(call, trip, stop, now)
         now, came = yield ask
@@ -157,6 +159,11 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
             yield Serve(ask)
             return now, None
         tries += 1
+        if failure.outcome is Outcome.REJECTED:
+            if refusal is None and ask.params is call.params and _strip(call, stop, now):
+                refusal, tries = failure, 0
+                continue
+            return now, refusal or failure  # of the request as the caller sent it
         if tries >= _tries(call, trip, stop, failure, now):
             return now, failure
         if failure.outcome is Outcome.CREDENTIALS:
@@ -176,7 +183,21 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
 def _ask(call: Call, trip: Trip, stop: Stop, now: float) -> Ask:
     limit = call.left(now) * (call.settings.attempt_share if trip.has_more() else _NEARLY_ALL)
     due = now + (min(limit, call.settings.first_token) if call.streaming else limit)
-    return Ask(stop, now, due, limit, _hedge(call, trip, stop, now, due) if call.settings.hedge else None)
+    hedge = _hedge(call, trip, stop, now, due) if call.settings.hedge else None
+    return Ask(stop, now, due, limit, call.params_for(stop.model), hedge)
+
+
+def _strip(call: Call, stop: Stop, now: float) -> bool:
+    """Whether the Model that refused the request is to get it once more, without the reasoning of earlier turns.
+
+    That may be another Model's, where a conversation came here from green or from blue.
+    """
+    call.unreasoned.add(stop.model.name)
+    if call.left(now) <= 0 or call.params_for(stop.model) is call.params:
+        return False
+    call.retries += 1
+    log.info("reasoning of earlier turns was left out for %s", stop.model.name, extra={"action": "reasoning_stripped"})
+    return True
 
 
 def _hedge(call: Call, trip: Trip, stop: Stop, now: float, due: float) -> Hedge | None:
@@ -190,7 +211,8 @@ def _hedge(call: Call, trip: Trip, stop: Stop, now: float, due: float) -> Hedge 
         if not board.take_hedge(call.entry.id, now, settings) or not board.take(other.target, now, settings):
             return None
         limit = call.left(now) * _NEARLY_ALL
-        return Ask(other, now, now + (min(limit, settings.first_token) if call.streaming else limit), limit)
+        due = now + (min(limit, settings.first_token) if call.streaming else limit)
+        return Ask(other, now, due, limit, call.params_for(other.model))
 
     return Hedge(now + after, begin)
 

@@ -133,7 +133,7 @@ def _attempt(call: Call, ask: Ask, watch: Watch, plain: Plain) -> tuple[dict[str
     try:
         HERE.attempt = Attempt(target, read=read, connect=min(settings.connect, ask.limit), watch=watch)
         WATCHDOG.add(watch)
-        response = plain(call.operation, with_model(call.params, target.model_id))
+        response = plain(call.operation, with_model(ask.params, target.model_id))
         if call.streaming:
             _hold(call, ask, response, watch)
             return response, Begun()

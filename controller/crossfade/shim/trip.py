@@ -11,6 +11,7 @@ from typing import assert_never
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
 from crossfade.core.policy import POLICY, Next, Region
+from crossfade.core.walk import order
 from crossfade.shim.call import PINNED, Call
 
 
@@ -111,9 +112,7 @@ _LEAST_TIME = 0.02
 def _itinerary(call: Call, now: float) -> list[Stop]:
     if call.operation == PINNED:
         return [_pin(call)]
-    models = [call.snapshot.models[name] for name in dict.fromkeys((call.assigned, call.blue, *_fallbacks(call)))]
-    if call.operation.startswith("InvokeModel"):
-        models = [model for model in models if model.body_family == models[0].body_family]
+    models = order(call.snapshot, call.entry, call.variant, call.operation)
     opened = [call.board.open(model.targets, now, call.settings) for model in models]
     any_closed = [not all(flags) for flags in opened]
     stops: list[Stop] = []
@@ -148,10 +147,6 @@ def _pin(call: Call) -> Stop:
 
 def _ranked(call: Call, targets: Sequence[Target], now: float, *, probe: bool) -> list[Target]:
     return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe and call.answers)
-
-
-def _fallbacks(call: Call) -> Sequence[str]:
-    return () if call.operation == "CountTokens" else call.entry.route.fallbacks
 
 
 def _why(call: Call, model: Model, now: float) -> Outcome:

@@ -13,6 +13,7 @@ from crossfade.server.state import state
 from crossfade.server.usecases.apply import Change, apply_declarations, put_model, put_route
 from crossfade.server.usecases.delete import delete_model, delete_route
 from crossfade.server.usecases.tokens import Role
+from crossfade.server.usecases.trial import try_route
 from crossfade.server.views import declared
 
 
@@ -25,6 +26,7 @@ def add_to(api: Blueprint) -> None:
     api.get("/routes/<path:name>")(route)
     api.put("/routes/<path:name>")(save_route)
     api.delete("/routes/<path:name>")(remove_route)
+    api.post("/routes/<path:name>/test")(test_route)
     api.post("/apply")(apply)
 
 
@@ -68,6 +70,13 @@ def save_route(name: str) -> ResponseReturnValue:
 def remove_route(name: str) -> ResponseReturnValue:
     delete_route(state().engine, name, actor=actor(), now=datetime.now(UTC))
     return "", 204
+
+
+@needs(Role.VIEWER)
+def test_route(name: str) -> ResponseReturnValue:
+    """Which way a call would take, and why. Calls nothing and changes nothing."""
+    found = try_route(state().engine, name, json_body(), now=datetime.now(UTC), secret=state().secret)
+    return jsonify(found.to_dict())
 
 
 @needs(Role.OPERATOR)

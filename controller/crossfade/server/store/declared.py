@@ -68,11 +68,13 @@ def delete_model(connection: Connection, name: str) -> None:
     connection.execute(delete(models).where(models.c.name == name))
 
 
-def all_routes(connection: Connection, *, lock: Iterable[str] = ()) -> dict[str, StoredRoute]:
-    """Every route by name, in the order of names; those named in `lock` are locked first, in that order too."""
-    names = sorted(set(lock))
-    if names:
-        query = select(routes.c.id).where(routes.c.name.in_(names), routes.c.deleted_at.is_(None))
+def all_routes(connection: Connection, *, lock: Iterable[str] | None = ()) -> dict[str, StoredRoute]:
+    """Every route by name, in the order of names. Those named in `lock` are locked first, in that order too; with None
+    all are."""
+    names = None if lock is None else sorted(set(lock))
+    if names is None or names:
+        query = select(routes.c.id).where(routes.c.deleted_at.is_(None))
+        query = query if names is None else query.where(routes.c.name.in_(names))
         connection.execute(query.order_by(routes.c.name).with_for_update()).all()
     rows = connection.execute(_select().where(routes.c.deleted_at.is_(None)).order_by(routes.c.name))
     found = (_to_route(row) for row in rows)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from crossfade.core.model import Model, model_to_dict, read_model
 from crossfade.core.reading import Reader
-from crossfade.core.route import Route, check_references, read_route, route_to_dict
+from crossfade.core.route import Route, check_references, not_taken, read_route, route_to_dict
 from crossfade.errors import Conflict
 from crossfade.server.database import begin
 from crossfade.server.store import declared, journal, rollouts, snapshots
@@ -83,8 +83,11 @@ def _apply(
     with begin(engine) as connection:
         declared.hold_models(connection, [name for _, route in routes for name in (route.blue, *route.fallbacks)])
         stored_models = declared.all_models(connection)
-        stored_routes = declared.all_routes(connection, lock=[route.name for _, route in routes])
-        _check_references(models, routes, stored_models, stored_routes)
+        # Of routes that lead to others all are held: two half circles declared at once must not close to one.
+        held = None if any(route.uses for _, route in routes) else [route.name for _, route in routes]
+        stored_routes = declared.all_routes(connection, lock=held)
+        live = {stored.route_id: stored.rollout.green for stored in rollouts.all_live(connection)}
+        _check_references(models, routes, stored_models, stored_routes, live)
         reader.check()
         for _, route in routes:
             _check_blue(connection, route, stored_routes.get(route.name))
@@ -101,12 +104,26 @@ def _check_references(
     routes: Sequence[tuple[Reader, Route]],
     stored_models: Mapping[str, Model],
     stored_routes: Mapping[str, StoredRoute],
+    live: Mapping[int, str],
 ) -> None:
-    all_models = {**stored_models, **{model.name: model for _, model in models}}
+    """`live` has the green of each route number with a live rollout."""
+    new_models = {model.name: model for _, model in models}
+    all_models = {**stored_models, **new_models}
     all_routes = {name: stored.route for name, stored in stored_routes.items()}
     all_routes |= {route.name: route for _, route in routes}
+    declared_routes = {route.name for _, route in routes}
     for item, route in routes:
         check_references(route, all_models, all_routes, item)
+    greens = {name: live[stored.id] for name, stored in stored_routes.items() if stored.id in live}
+    for item, route in routes:
+        green = all_models.get(greens.get(route.name, ""))
+        if green is not None and (lacking := green.lacks(route.needs)):
+            item.problem("needs", "the live rollout's green " + not_taken(green.name, lacking, route.name))
+    for item, model in models:
+        for name, route in all_routes.items():
+            used = model.name in (route.blue, *route.fallbacks, greens.get(name))
+            if used and name not in declared_routes and (lacking := model.lacks(route.needs)):
+                item.problem("takes", not_taken(model.name, lacking, name))
 
 
 def _check_once(named: Sequence[tuple[Reader, str]]) -> None:
@@ -146,7 +163,7 @@ def _change(kind: str, name: str, new: dict[str, Any], old: dict[str, Any] | Non
     before = old or {}
     fields = {
         key: (before.get(key), new.get(key))
-        for key in new
+        for key in {**before, **new}
         if key != "name" and new.get(key) != before.get(key) and not (old is None and not new.get(key))
     }
     change = "create" if old is None else "update" if fields else "unchanged"

@@ -44,13 +44,9 @@ def delete_route(engine: Engine, name: str, *, actor: str, now: datetime) -> Non
         live = rollouts.live_on(connection, routes[name].id)
         if live:
             raise Conflict(f"route {name!r} has rollout {live.rollout.id}, {live.rollout.phase}; abort it first")
-        users = [
-            repr(other)
-            for other, stored in routes.items()
-            if other != name and any(rule.use == name for rule in stored.route.rules)
-        ]
+        users = [repr(other) for other, stored in routes.items() if other != name and name in stored.route.uses]
         if users:
-            raise Conflict(f"route {name!r} is used by the rules of {', '.join(users)}")
+            raise Conflict(f"route {name!r} is used by the rules or shares of {', '.join(users)}")
         declared.delete_route(connection, routes[name].id, now)
         _tell(connection, f"route {name}", f"Route {name} deleted.", actor, now)
 

@@ -17,6 +17,7 @@ from crossfade.core.phase import Verb
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.rollout import Rollout
+from crossfade.core.route import not_taken
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.limits import fix_limits
@@ -110,6 +111,8 @@ def _check_green(reader: Reader, green: str, stored: StoredRoute, models: Mappin
     if green == stored.route.blue:
         reader.problem("green", f"{green!r} is what route {stored.route.name!r} is served by already")
         return
+    if lacking := models[green].lacks(stored.route.needs):
+        reader.problem("green", not_taken(green, lacking, stored.route.name))
     blue = models[stored.route.blue]
     if blue.body_family and models[green].body_family != blue.body_family:
         other = models[green].body_family or "none"
