@@ -38,7 +38,7 @@
             ctx.save();
             ctx.font = `${11 * ratio}px ${FONT}`;
             ctx.textBaseline = "top";
-            let free = -Infinity;
+            const taken = [];
             for (const marker of data.markers) {
               const x = Math.round(u.valToPos(marker.at, "x", true));
               if (x < left || x > left + width || marker.act === "advance") continue;
@@ -50,14 +50,17 @@
               ctx.moveTo(x, top);
               ctx.lineTo(x, top + height);
               ctx.stroke();
-              const words = marker.words;
-              const wide = ctx.measureText(words).width;
-              if (x + 4 * ratio < free) continue;
-              ctx.fillStyle = colour(bad ? "--bad" : "--soft");
+              const wide = ctx.measureText(marker.words).width;
               const overflows = x + 5 * ratio + wide > left + width;
-              ctx.textAlign = overflows ? "right" : "left";
-              ctx.fillText(words, x + (overflows ? -5 : 5) * ratio, top + 2 * ratio);
-              free = x + wide + 12 * ratio;
+              const from = overflows ? x - 5 * ratio - wide : x + 5 * ratio;
+              const to = from + wide + 7 * ratio;
+              // Beside other words there is no room at some widths: then it goes a line lower, or is left to the table.
+              const row = [0, 1, 2].find((r) => taken.every((t) => t.row !== r || to <= t.from || from >= t.to));
+              if (row === undefined) continue;
+              taken.push({ row, from, to });
+              ctx.fillStyle = colour(bad ? "--bad" : "--soft");
+              ctx.textAlign = "left";
+              ctx.fillText(marker.words, from, top + (2 + 14 * row) * ratio);
             }
             ctx.restore();
           },

@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
-from crossfade.cli import render
+from crossfade.cli import arithmetic, render
 
 CALLS = {"calls": 0, "errors": 0, "busy": 0, "retries": 0, "failovers": 0}
 ROLLOUT: dict[str, Any] = {
     "id": 7, "route": "chat", "version": 2, "phase": "progressing", "step": 0, "steps": [], "weight": 10,
     "observed_weight": None, "sentence": "Holding at 10 %.", "blue": "old", "green": "new", "blue_calls": CALLS,
-    "green_calls": CALLS, "tiles": [], "durations": [],
+    "green_calls": CALLS, "tiles": [], "durations": [], "ended_at": None,
 }  # fmt: skip
 
 
@@ -32,3 +32,24 @@ def test_status_has_a_line_for_each_quantile_of_durations() -> None:
 
 def test_status_says_nothing_of_durations_that_are_not_there() -> None:
     assert "durations" not in shown()
+
+
+def test_one_of_a_kind_is_not_many() -> None:
+    said = shown(
+        blue_calls=CALLS | {"calls": 1, "retries": 1}, green_calls=CALLS | {"calls": 7, "failovers": 1, "retries": 2}
+    )
+    assert "1 call, 1 retry" in said
+    assert "7 calls, 2 retries, 1 failover" in said
+
+
+def test_a_step_where_the_rollout_ended_has_its_own_sign() -> None:
+    steps = [{"weight": 5, "approve": False, "state": "done"}, {"weight": 25, "approve": False, "state": "stopped"}]
+    said = shown(steps=steps, phase="aborted", weight=0, observed_weight=24.6, ended_at="2026-11-23T12:00:00+00:00")
+    assert "✔ 5 %" in said
+    assert "✖ 25 %" in said
+    assert "0 % of calls to green, observed 24.6 % in its last step" in said
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert arithmetic._row([-0.0, -1e-9, -0.5]) == "0.000 0.000 -0.500"
+    assert arithmetic._points(-1e-9) == "+0.000 points"

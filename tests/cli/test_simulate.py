@@ -99,7 +99,10 @@ def test_what_may_go_wrong_can_be_played_and_is_named_in_the_inputs(anywhere: An
         (("--metric", "speed"), "--metric: 'speed' is not allowed; allowed: error_rate, latency, first_token, cost,"),
         (("--margin", "0"), "--margin: is 0; must be at least 0.001 and at most 50 percentage points"),
         (("--steps", "5,1"), "--steps: is 1; weights must rise, and the step before has 5"),
-        (("--steps", "1,many"), "--steps: must be a number at least 0.001 and below 100 percent, not the text 'many'"),
+        (
+            ("--steps", "1,many"),
+            "--steps: must be a number (at least 0.001 and below 100 percent), not the text 'many'",
+        ),
         (("--weight", "100"), "--weight: is 100; must be at least 0.001 and below 100 percent"),
         (("--weight", "5", "--steps", "1,5"), "--weight: cannot be given together with --steps"),
         (("--alpha", "60%"), "--alpha: is 0.6; must be above 0 and at most 0.5"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import re
 import signal
 import stat
@@ -53,8 +55,8 @@ def test_apply_prints_the_differences_and_then_has_nothing_to_change(cli: Any, t
     assert name in cli("route", "list").out
     assert json.loads(cli("model", "show", name, "--json").out)["name"] == name
     assert json.loads(cli("route", "show", name, "--json").out)["policy"] == {}
-    assert cli("route", "delete", name).code == 0
-    assert cli("model", "delete", name).code == 0
+    assert cli("route", "delete", name, "--yes").code == 0
+    assert cli("model", "delete", name, "--yes").code == 0
 
 
 def test_route_show_tells_every_number_in_force_declared_or_not(cli: Any, tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_route_show_tells_every_number_in_force_declared_or_not(cli: Any, tmp_pa
     shown = cli("route", "show", name).out
     assert re.search(r"outage_tries +3 +2 +1 \.\. 10 +tries", shown)
     assert re.search(r"stall +20\.0 +20\.0 +0\.05 \.\. 600 +seconds", shown)
-    assert cli("route", "delete", name).code == 0
+    assert cli("route", "delete", name, "--yes").code == 0
 
 
 def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_path: Path) -> None:
@@ -137,6 +139,49 @@ def test_amend_changes_the_checks_and_says_what_became_of_each(cli: Any, route: 
     assert (old.code, "look again" in old.err) == (1, True)
 
 
+def test_amend_changes_what_a_check_does_and_how_long_it_waits(cli: Any, route: str) -> None:
+    register(cli, route)
+    roles = ("--on-breach", "error_rate=pause", "--gating", "error_rate=no", "--maturity", "score.accuracy=3600")
+    done = cli("amend", route, *roles, "--reason", "scores come late", "--json")
+    assert done.code == 0, done.err
+    errors, accuracy = json.loads(done.out)["plan"]["checks"]
+    assert (errors["on_breach"], errors["gating"], errors.get("since")) == ("pause", False, None)
+    assert (accuracy["maturity"], accuracy["since"] is None) == (3600, False)
+    sentence = json.loads(done.out)["amendment"]["sentence"]
+    assert "error rate keeps its evidence, on 50 % of alpha; its breach now pauses; it gates no longer" in sentence
+    assert "accuracy starts anew with a maturity of 3600 s instead of 60 s" in sentence
+
+
+def test_a_path_into_a_list_comes_with_a_word_on_how_it_counts(cli: Any, route: str) -> None:
+    ran = cli("register", route, "--green", f"{route}-next", "--steps", "25,5", "--check", "error_rate=1")
+    assert ran.err.splitlines() == [
+        "plan.steps[1].weight: is 5; weights must rise, and the step before has 25",
+        "(places in a list count from 0: [0] is the first)",
+    ]
+    assert "count from 0" not in cli("status", "999999").err
+
+
+def test_a_deletion_asks_first(cli: Any, controller: Any, route: str) -> None:
+    alone = cli("route", "delete", route)
+    assert (alone.code, "nobody is there to answer: give --yes" in alone.err) == (2, True)
+    where = {"CROSSFADE_URL": controller.url, "CROSSFADE_TOKEN": controller.token}
+    for answer, code, there in ((b"n\n", 130, 0), (b"y\n", 0, 1)):
+        ours, theirs = pty.openpty()
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "crossfade", "route", "delete", route],
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(where),
+        )
+        os.write(ours, answer)
+        said, _ = asking.communicate(timeout=60)
+        os.close(ours)
+        os.close(theirs)
+        assert f"Delete route {route}? Services that call it go straight to Bedrock then." in said.decode()
+        assert (asking.returncode, cli("route", "show", route).code) == (code, there)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -146,6 +191,16 @@ def test_amend_changes_the_checks_and_says_what_became_of_each(cli: Any, route: 
         (("--margin", "2"), 2, "METRIC=MARGIN"),
         (("--margin", "error_rate=0"), 1, "checks[0].margin"),
         (("--remove", "error_rate", "--remove", "score.accuracy"), 1, "checks: has 0 entries"),
+        (("--margin", "error_rate=2", "--remove", "error_rate"), 2, "--remove error_rate: something else is given"),
+        (
+            ("--gating", "error_rate=no", "--remove", "error_rate"),
+            2,
+            "--remove error_rate: something else is given for",
+        ),
+        (("--maturity", "60"), 2, "'60' is not METRIC=SECONDS such as score.accuracy=3600"),
+        (("--gating", "error_rate=maybe"), 2, "'error_rate=maybe' is not METRIC=yes or METRIC=no"),
+        (("--on-breach", "tone=tell"), 2, "--on-breach tone needs a check of tone: give --check tone=MARGIN too"),
+        (("--on-breach", "error_rate=explode"), 1, "checks[0].on_breach: 'explode' is not known"),
     ],
 )
 def test_what_cannot_be_amended_names_the_check(

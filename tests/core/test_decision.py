@@ -309,7 +309,7 @@ def test_a_rollback_says_everything_in_one_sentence() -> None:
     )
     assert sentence(decide(rollout(), judgement(bad, verdict(ACCURACY)), TRAFFIC, NOW)) == (
         "Rolled back from 5 %: error rate 9.11 % (41 of 450) on green against 0.22 % (9 of 4,102) on blue, worse by"
-        " 8.9 points; the evidence that green is worse is 160,000 to 1, and 20 to 1 was asked."
+        " 8.9 points; the evidence of all checks together that green is worse is 160,000 to 1, and 20 to 1 was asked."
     )
 
 

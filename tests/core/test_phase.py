@@ -113,4 +113,4 @@ def test_an_undone_promotion_ends_when_it_was_undone_and_a_superseded_one_when_i
 def test_an_ended_rollout_refuses_in_whole_words() -> None:
     with pytest.raises(Conflict) as caught:
         move(Phase.ROLLED_BACK, Verb.PROMOTE)
-    assert str(caught.value) == "the rollout is rolled_back; promote is not possible there (it has ended)"
+    assert str(caught.value) == "the rollout is rolled back; promote is not possible there (it has ended)"

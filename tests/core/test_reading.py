@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossfade.core.reading import Reader
+from crossfade.core.reading import Reader, number_in
 from crossfade.errors import Invalid
 
 
@@ -19,7 +19,7 @@ def test_every_problem_is_gathered_with_its_path() -> None:
     assert problems_of(reader) == [
         "a: must be a number, not the text 'x'",
         "list[1].n: is -1; must be above 0",
-        "list[2].n: must be a number above 0, not the text 'two'",
+        "list[2].n: must be a number (above 0), not the text 'two'",
         "odd: is not a known field; allowed: a, list",
     ]
 
@@ -152,10 +152,10 @@ def test_a_wrong_value_says_its_bounds_their_unit_and_what_it_is_instead() -> No
     reader.number("huge")
     reader.texts("null")
     assert problems_of(reader) == [
-        "flag: must be a number at least 1 and at most 3 seconds, not true",
-        f"text: must be a number above 0, not the text {'x' * 40!r}",
+        "flag: must be a number (at least 1 and at most 3 seconds), not true",
+        f"text: must be a number (above 0), not the text {'x' * 40!r}",
         "map: must be a number, not an object",
-        "whole: must be a whole number at least 1 and at most 3 steps",
+        "whole: must be a whole number (at least 1 and at most 3 steps), not 1.5",
         "far: is 12; must be at least 1 and at most 3 steps",
         "huge: is too large; must be at most 9 seconds",
         "huge: is too large; must be smaller",
@@ -204,3 +204,18 @@ def test_what_is_missing_is_one_problem_whatever_it_should_have_been() -> None:
     reader.choice("act", ["a", "b"])
     reader.number("x", above=1)
     assert problems_of(reader) == ["n: is missing", "act: is missing", "x: is missing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("5", 5), (" -7 ", -7), ("0.5", 0.5), ("1e3", 1000.0), (str(2**63 - 1), 2**63 - 1), ("many", "many"), ("", "")],
+)
+def test_a_text_is_read_as_the_number_it_stands_for(text: str, number: object) -> None:
+    found = number_in(text)
+    assert (found, type(found)) == (number, type(number))
+
+
+def test_a_text_of_very_many_digits_is_no_number_that_anything_takes() -> None:
+    reader = Reader({"n": number_in("9" * 5000)})
+    reader.integer("n", least=1)
+    assert problems_of(reader) == ["n: must be a whole number (at least 1), not inf"]

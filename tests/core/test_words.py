@@ -226,7 +226,9 @@ def test_a_difference_is_worse_better_or_none(estimate: float, said: str) -> Non
 )
 def test_odds_beyond_a_million_are_a_power_of_ten(log_e: float, odds: str) -> None:
     failed = verdict_sentence(verdict(ruling=Ruling.FAILED, log_e_worse=log_e))
-    assert failed.endswith(f"; the evidence that green is worse is {odds} to 1, and 20 to 1 was asked")
+    assert failed.endswith(
+        f"; the evidence of this check alone that green is worse is {odds} to 1, and 20 to 1 was asked"
+    )
 
 
 def test_a_pause_says_what_asks_for_a_person() -> None:
@@ -234,7 +236,8 @@ def test_a_pause_says_what_asks_for_a_person() -> None:
     assert sentence(decide(rollout(), breach, TRAFFIC, NOW)) == (
         "Paused at 5 %: accuracy 99.00 % (500 scored) on green against 99.00 % (9,500 scored) on blue,"
         " worse by 2 points;"
-        " the evidence that green is worse is 50 to 1, and 20 to 1 was asked. Its breach asks for a person."
+        " the evidence of all checks together that green is worse is 50 to 1, and 20 to 1 was asked. Its"
+        " breach asks for a person."
     )
     lost = replace(TRAFFIC, misconfigured=1_500, attempts=2_000)
     assert sentence(decide(rollout(), ALL_PASSED, lost, NOW)) == (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from crossfade import __version__
 from crossfade.server.usecases.tokens import revoke_token
 
 pytestmark = pytest.mark.browser
@@ -136,6 +137,80 @@ def test_checks_are_amended_where_acts_are_and_say_since_when(site: Any, window:
     expect(page.locator(".tile")).to_have_count(3)
     expect(page.locator(".tile").nth(0)).to_contain_text(re.compile(r"Since \d\d:\d\d UTC"))
     expect(page.locator(".tile").nth(1)).not_to_contain_text("Since")
+
+
+@pytest.mark.parametrize("version", ["1234567890", "1" * 30, "three"])
+@pytest.mark.parametrize("form", ["amend", "act/pause"])
+def test_a_version_that_was_never_there_is_refused_and_not_left_out(
+    site: Any, window: Any, form: str, version: str
+) -> None:
+    page = window.open(site.link("operator"))
+    before = site.plane.one("SELECT version FROM rollouts WHERE id = :id", id=site.live)
+    page.goto(f"{site.address}/rollouts/{site.live}/{form}")
+    expect(page.locator("footer")).to_contain_text(f"Crossfade {__version__}")
+    page.evaluate("text => { document.querySelector('input[name=version]').value = text }", version)
+    if form == "amend":
+        page.get_by_label("Margin of error rate").fill("3")
+    page.get_by_label("Reason").fill("from a page of another time")
+    page.get_by_role("button", name="Amend" if form == "amend" else "Pause").click()
+    said = f"you saw version {version}" if version == "1234567890" else "version: "
+    expect(page.locator("main")).to_contain_text(said)
+    assert site.plane.one("SELECT version FROM rollouts WHERE id = :id", id=site.live) == before
+
+
+def test_amended_checks_say_that_they_await_their_first_look(site: Any, window: Any) -> None:
+    site.plane.amend(site.live, {"metric": "error_rate", "margin": 3}, {"metric": "refusal", "margin": 1})
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator(".tile")).to_have_count(2)
+    for tile in page.locator(".tile").all():
+        expect(tile).to_contain_text("The checks were amended, and this one awaits its first look")
+        expect(tile).to_contain_text("No data yet")
+
+
+def test_a_rollout_that_was_aborted_shows_where_it_ended(site: Any, window: Any) -> None:
+    site.plane.act(site.live, "abort")
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator(".rail .stopped")).to_have_count(1)
+    expect(page.locator(".rail .stopped")).to_contain_text("ended here")
+    expect(page.locator(".rail .current")).to_have_count(0)
+
+
+_PRINTED = """
+window.printed = [];
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
+  const wide = this.measureText(text).width;
+  const from = x - { left: 0, right: 1 }[this.textAlign] * wide;
+  if (this.textBaseline === "top" && this.font.startsWith("11px"))
+    printed.push({ canvas: this.canvas, text, from, to: from + wide, y });
+  return fill.call(this, text, x, y, ...rest);
+};
+"""
+_OVER = """
+printed.flatMap((a, i) => printed.slice(i + 1)
+  .filter((b) => a.canvas === b.canvas && a.text !== b.text && a.y === b.y && a.from < b.to && b.from < a.to)
+  .map((b) => `${a.text} over ${b.text}`))
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_words_in_a_chart_are_printed_over_others(site: Any, browser: Browser, width: int) -> None:
+    """A step, and the promotion twenty seconds after it: on a narrow screen there is no room for both on one line."""
+    latest = "(SELECT min(at) + interval '20 s' FROM evaluations WHERE step = 1)"
+    site.plane.sql(f"DELETE FROM evaluations WHERE at > {latest}")
+    site.plane.sql(f"UPDATE evaluations SET act = 'promote' WHERE at = {latest}")
+    context = browser.new_context(viewport={"width": width, "height": 844})
+    context.add_init_script(_PRINTED)
+    page = context.new_page()
+    page.goto(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#charts")).to_have_attribute("data-drawn", re.compile(r"\d+"))
+    page.wait_for_function("printed.filter((one) => one.text === 'Promote').length >= 5")
+    assert "50 %" in page.evaluate("printed.map((one) => one.text)")
+    assert page.evaluate(_OVER) == []
+    context.close()
 
 
 def test_amending_without_javascript_and_from_an_old_page(site: Any, browser: Browser) -> None:

@@ -62,6 +62,18 @@ def test_what_if_is_an_address_that_shows_its_result_and_its_problems(site: Any,
     expect(page.locator("#what-bake-wrong")).to_contain_text("is not a time")
 
 
+def test_what_if_of_an_amended_rollout_asks_todays_checks_from_the_start(site: Any, window: Any) -> None:
+    site.plane.amend(site.live, {"metric": "error_rate", "margin": 3}, {"metric": "score.accuracy"})
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}/replay")
+    expect(page.locator("#outcome")).to_contain_text("exactly what the journal has")
+    expect(page.get_by_label("Margin of error rate")).to_have_value("3")
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator("#outcome")).to_contain_text("This plan holds from the start instead")
+    page.get_by_role("link", name="Its own plan").click()
+    expect(page.locator("#outcome")).to_contain_text("exactly what the journal has")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_pages_are_no_wider_than_the_screen(site: Any, window: Any, width: int) -> None:
     page = window.open(site.link("viewer"))

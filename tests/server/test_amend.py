@@ -242,7 +242,11 @@ def test_a_replay_of_another_plan_says_that_it_holds_from_the_start(plane: Plane
     assert [check["metric"] for check in other.plan["checks"]] == ["error_rate", "refusal"]
     assert all("share" not in check and "since" not in check for check in other.plan["checks"])
     assert "This plan holds from the start instead" in other.notes[0]
-    own = replayed(plane.engine, running, {"plan": {"beta": 0.05}}, now=plane.now, retention=RETENTION)
+    as_now = {"beta": 0.05, "checks": [ERRORS | {"margin": 3}, {"metric": "refusal", "margin": 2}]}
+    today = replayed(plane.engine, running, {"plan": as_now}, now=plane.now, retention=RETENTION)
+    assert not today.own_plan  # the checks of today from the start are not what it went through
+    assert "This plan holds from the start instead" in today.notes[0]
+    own = replayed(plane.engine, running, {"plan": {}}, now=plane.now, retention=RETENTION)
     assert (own.own_plan, own.differs) == (True, ())
     assert [check.get("since") for check in own.plan["checks"]] == [plane.now.timestamp() - 60] * 2
 
@@ -278,4 +282,47 @@ def test_an_amendment_waits_for_the_tick_that_rolls_back_and_then_has_nothing_to
             time.sleep(0.01)
         evaluate(connection, number, plane.now)
     waiting.join()
-    assert "the rollout is rolled_back; its checks can be amended only while" in refusals[0]
+    assert "the rollout is rolled back; its checks can be amended only while" in refusals[0]
+
+
+def test_amended_checks_await_their_first_look_and_the_others_stand_as_they_were(plane: Plane, running: int) -> None:
+    before = {tile["metric"]: tile for tile in view_of(plane.engine, running, now=plane.now).tiles}
+    plane.later(4)
+    plane.amend(running, ERRORS | {"on_breach": "tell"}, {"metric": "refusal", "margin": 1})
+    view = view_of(plane.engine, running, now=plane.now)
+    errors, refusals = view.tiles
+    assert (errors["awaits_look"], errors["on_breach"]) == (False, "tell")
+    assert errors["log_e_worse_needed"] > before["error_rate"]["log_e_worse_needed"]  # its share of alpha is smaller
+    same = ("ruling", "sentence", "estimate", "log_e_worse", "buckets", "gate_margin")
+    assert {name: errors[name] for name in same} == {name: before["error_rate"][name] for name in same}
+    assert (refusals["metric"], refusals["awaits_look"], refusals["ruling"]) == ("refusal", True, "no_data")
+    assert refusals["sentence"] == "the checks were amended, and this one awaits its first look"
+    assert (refusals["buckets"], refusals["estimate"], refusals["since"]) == (0, None, plane.now.timestamp())
+    assert (view.worst, view.log_e_worse) == (None, None)
+    plane.later(10)
+    plane.tick()
+    looked = view_of(plane.engine, running, now=plane.now)
+    assert [tile["awaits_look"] for tile in looked.tiles] == [False, False]
+    assert [tile["log_e_worse_needed"] for tile in looked.tiles] == pytest.approx(
+        [errors["log_e_worse_needed"], refusals["log_e_worse_needed"]]
+    )
+    assert refusals.keys() == looked.tiles[1].keys()
+    assert (looked.worst, looked.log_e_worse is None) == ("no_data", False)
+
+
+def test_checks_that_were_never_looked_at_say_so_when_the_rollout_has_ended(plane: Plane, running: int) -> None:
+    plane.amend(running, ERRORS, ACCURACY | {"margin": 9})
+    plane.act(running, "abort")
+    errors, accuracy = view_of(plane.engine, running, now=plane.now).tiles
+    assert not errors["awaits_look"]
+    assert accuracy["sentence"] == "the checks were amended, and the rollout ended before this one's first look"
+
+
+def test_a_replay_just_after_an_amendment_tells_the_last_look_as_it_was(plane: Plane, running: int) -> None:
+    minute(plane, running)
+    said = view_of(plane.engine, running, now=plane.now).sentence
+    plane.later(4)
+    plane.amend(running, ERRORS | {"margin": 9}, ACCURACY)
+    found = replayed(plane.engine, running, {}, now=plane.now, retention=RETENTION)
+    assert found.differs == ()
+    assert found.outcome == (f"It would still be at 10 % now. {said} The checks were amended since, and await a look.")

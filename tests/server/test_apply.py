@@ -169,7 +169,7 @@ def test_a_snapshot_can_be_read_back_and_names_the_live_rollout(plane: Plane) ->
 
 def test_another_bucket_length_is_a_new_version(plane: Plane) -> None:
     before = current_version(plane.engine)
-    configure(plane.engine, bucket_seconds=2)
-    configure(plane.engine, bucket_seconds=2)
+    configure(plane.engine, bucket_seconds=2, now=plane.now)
+    configure(plane.engine, bucket_seconds=2, now=plane.now)
     assert current_version(plane.engine) == before + 1
     assert current_snapshot(plane.engine, now=plane.now, secret=SECRET).bucket_seconds == 2

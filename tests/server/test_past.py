@@ -17,6 +17,7 @@ from crossfade.errors import Conflict, Invalid, NotFound
 from crossfade.server.scheduler import maintain
 from crossfade.server.store import rollouts
 from crossfade.server.usecases.ingest import RETENTION
+from crossfade.server.usecases.snapshot import configure
 from crossfade.server.views.explanation import Explanation, explanation
 from crossfade.server.views.journal import Entry, journal
 from crossfade.server.views.replay import ReplayView, replayed
@@ -233,6 +234,38 @@ def test_only_the_last_buckets_are_kept_when_asked_and_the_totals_stay(plane: Pl
     document = few.to_dict()
     assert document["checks"][0]["buckets"][0]["gate"]["u"]
     assert read_plan(Reader(document["plan"])).alpha == 0.05
+
+
+@pytest.mark.parametrize("length", [3, 5, 7, 20])
+@pytest.mark.parametrize("amended", [None, "before", "after"])
+def test_another_bucket_length_on_the_way_leaves_every_decision_what_it_was(
+    plane: Plane, length: int, amended: str | None
+) -> None:
+    rng = np.random.default_rng(3)
+    number = lived(plane, looks=14, amends={6: [ERRORS | {"margin": 6}, ACCURACY]} if amended == "before" else None)
+    configure(plane.engine, bucket_seconds=length, now=plane.now)
+    for look in range(40):
+        plane.later(10)
+        if amended == "after" and look == 3:
+            plane.amend(number, ERRORS | {"margin": 6}, ACCURACY)
+        rollout = stored(plane, number)
+        if not rollout.is_live:
+            break
+        _traffic(plane, rollout, rng, 0.05, 0.05)
+        plane.tick()
+    assert stored(plane, number).phase == "promoted"
+    (told,) = (entry for entry in journal(plane.engine, number) if entry.act == "rebucket")
+    assert told.sentence == (
+        f"A time bucket is {length} s long from now on, and was 10 s: the evidence is read anew by that."
+    )
+    found = again(plane, number)
+    assert (found.own_plan, found.differs) == (True, ())
+    assert "It would have ended as it did" in found.outcome
+    for entry in decisions(plane, number):
+        if entry.act != "rebucket":
+            assert explained(plane, number, entry.id).differs == ()
+    assert explained(plane, number).differs == ()
+    assert again(plane, number, beta=0.2).own_plan is False
 
 
 @pytest.mark.parametrize("behind", [0, 3])

@@ -239,3 +239,14 @@ def test_an_act_needs_a_persons_verb_and_a_reason(plane: Plane, verb: str, reaso
     assert paths(error) == [path]
     with pytest.raises(NotFound):
         plane.act(999, "abort")
+
+
+def test_calls_that_may_outlast_a_maturity_are_told_of(plane: Plane) -> None:
+    errors = {"metric": "error_rate", "margin": 2}
+    scores = {"metric": "score.accuracy", "margin": 5}
+    said = register(plane, plan={"checks": [errors | {"maturity": 60}, scores]}).expect["text"]
+    assert said.endswith(
+        "may take 120 s (its stream_deadline), which is longer than the maturity of error rate (60 s): calls that hang"
+        " beyond that are never judged. Give a maturity of 150 s, or the route shorter deadlines."
+    )
+    assert "deadline" not in register(plane, route="other", plan={"checks": [errors, scores]}).expect["text"]

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 
+import boto3
 import pytest
 
 import crossfade
 from crossfade.core import callid
+from crossfade.server import settings as server_settings
+from crossfade.shim.settings import misspelt
 
 ROUTE = "support-chat"
 ECHO = "crossfade.echo-v1:0"
@@ -65,3 +68,24 @@ def test_streams_and_invoke_model_are_routed_too(routed, model, snapshot, contro
     assert controller.total("outcomes") == {"ok": 3}
     assert sum(sum(row.get("first_token", {}).values()) for row in controller.rows()) == 2
     assert sum(row.get("cost_n", 0) for row in controller.rows()) == 3
+
+
+def test_a_misspelt_variable_is_told_once_with_the_one_that_was_meant(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSFADE_FLUSH_SECOND", "1")
+    monkeypatch.setenv("CROSSFADE_ULR", "http://127.0.0.1:9")
+    monkeypatch.setenv("CROSSFADE_COLOUR", "red")
+    monkeypatch.delenv("CROSSFADE_URL", raising=False)
+    for _ in range(2):
+        crossfade.install(boto3.Session())
+    said = [r.getMessage() for r in caplog.records if getattr(r, "action", "") == "misspelt_variable"]
+    assert sorted(said) == [
+        "Crossfade does not know CROSSFADE_FLUSH_SECOND and does without it; did you mean CROSSFADE_FLUSH_SECONDS?",
+        "Crossfade does not know CROSSFADE_ULR and does without it; did you mean CROSSFADE_URL?",
+    ]
+
+
+def test_no_variable_of_crossfades_own_is_taken_for_a_misspelt_one() -> None:
+    controllers = {f"CROSSFADE_{name.upper()}" for name in server_settings.Settings.model_fields}
+    assert misspelt(dict.fromkeys(controllers | server_settings.OTHERS | {"CROSSFADE_DB_PASSWORD"}, "x")) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
@@ -95,7 +96,11 @@ def test_chances_are_those_of_rollouts_played_bucket_by_bucket(name: str) -> Non
     plan, rates, traffic, size = CASES[name]
     forecast = plan_ahead(plan, recorded(rates, size), traffic=traffic)
     assert forecast.calls
+    for check in plan.checks:
+        points = [chance.points for chance in forecast.chances if chance.metric == check.metric]
+        assert points == sorted({check.margin, 1.0, 2.0, 5.0})
     for chance in forecast.chances:
+        assert chance.caught + chance.promoted + chance.undecided == pytest.approx(1)
         if chance.metric != plan.checks[0].metric:
             continue
         ended = played(
@@ -207,3 +212,14 @@ def test_rates_and_traffic_at_their_ends_are_forecast_without_a_division_by_noth
     assert forecast.sentences
     assert not any(word in " ".join(forecast.sentences) for word in ("inf", "nan"))
     assert inf not in [chance.harm for chance in forecast.chances]
+
+
+def test_a_better_green_is_said_first_and_an_equal_one_beside_it() -> None:
+    forecast = plan_ahead(
+        made((10, 50), {"error_rate": 1.0}), recorded({"error_rate": 0.05}, 1.0), traffic=20, quick=True
+    )
+    assert re.match(
+        "At 20 calls a second, the 2 steps take about .* if green gives half as many bad answers, and about .* if it is"
+        " as good as blue, and nine times in ten no more than .*; green then gets about",
+        forecast.sentences[0],
+    )

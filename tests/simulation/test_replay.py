@@ -296,3 +296,17 @@ def test_an_amended_check_begins_anew_and_the_others_go_on() -> None:
     said = notes(recorded, other, exposure(recorded, other), own_plan=False)
     assert "The rollout's checks were amended at 2026-11-23 12:03:23." in said[0]
     assert not any("amended" in note for note in notes(recorded, replayed, exposure(recorded, replayed), own_plan=True))
+
+
+def test_the_last_look_is_judged_by_what_was_known_at_it_though_a_person_acted_after_it() -> None:
+    lived = live(looks=14, green=0.02)
+    whole = under(lived).last
+    assert whole is not None
+    assert whole.judgement.verdicts[0].lower is not None
+    at = whole.at + timedelta(seconds=3)
+    errors = replace(ERRORS, margin=9.0, since=at.timestamp(), share=0.4)
+    amended = Amended(at=at, plan=replace(PLAN, checks=(errors,)), series=[Series(ERRORS.metric)])
+    for after in (amended, Moved(at=at, verb=Verb.PAUSE), Moved(at=at, verb=Verb.ADVANCE)):
+        replayed = replay(replace(lived.recorded, events=[*lived.recorded.events, after]))
+        assert replayed.last == whole
+    assert replayed.rollout.step == whole.rollout.step + 1

@@ -11,6 +11,7 @@ from crossfade.cli.client import Client
 from crossfade.cli.options import Output, on_controller
 from crossfade.cli.plan import margins, set_in_checks
 from crossfade.cli.rollouts import find_rollout
+from crossfade.core.plan import Breach
 
 
 @click.command()
@@ -21,9 +22,20 @@ from crossfade.cli.rollouts import find_rollout
 @click.option("--check", "new", multiple=True, metavar="METRIC=MARGIN", help="A check more, as for `register`.")
 @click.option("--limit", "limits", multiple=True, metavar="METRIC=VALUE", help="latency=1.8, as for `register`.")
 @click.option("--overdispersion", "overdispersions", multiple=True, metavar="METRIC=PHI", help="As for `register`.")
+@click.option(
+    "--maturity", "maturities", multiple=True, metavar="METRIC=SECONDS", help="How long it waits: it starts anew."
+)
+@click.option(
+    "--on-breach", "breaches", multiple=True, metavar="METRIC=ACT", help=f"What its breach does: {', '.join(Breach)}."
+)
+@click.option("--gating", "gatings", multiple=True, metavar="METRIC=yes|no", help="Whether it gates.")
 @click.option("--remove", "gone", multiple=True, metavar="METRIC", help="A check less.")
 @click.option("--reason", required=True, help="Why, for the journal.")
-@click.option("--version", type=int, help="Refuse if the rollout has changed since this version. Default: since now.")
+@click.option(
+    "--version",
+    type=int,
+    help="Refuse if the rollout has changed since this version. Default: since this command looked.",
+)
 @on_controller
 def amend(
     client: Client,
@@ -33,11 +45,14 @@ def amend(
     new: tuple[str, ...],
     limits: tuple[str, ...],
     overdispersions: tuple[str, ...],
+    maturities: tuple[str, ...],
+    breaches: tuple[str, ...],
+    gatings: tuple[str, ...],
     gone: tuple[str, ...],
     reason: str,
     version: int | None,
 ) -> None:
-    """Change the checks of a rollout while it runs: a changed or new one starts its evidence anew."""
+    """Change the checks of a rollout while it runs. A changed or new one starts its evidence anew."""
     number = find_rollout(client, rollout)
     seen = client.get(f"/v1/rollouts/{number}")
     there = {check["metric"]: {"metric": check["metric"]} for check in seen["plan"]["checks"]}
@@ -53,10 +68,20 @@ def amend(
     plan = {"checks": list(there.values())}
     set_in_checks(plan, "limit", limits, "METRIC=VALUE such as latency=1.8")
     set_in_checks(plan, "overdispersion", overdispersions, "METRIC=PHI such as error_rate=2")
+    set_in_checks(plan, "maturity", maturities, "METRIC=SECONDS such as score.accuracy=3600")
+    set_in_checks(plan, "on_breach", breaches, "METRIC=ACT such as latency=pause", str)
+    set_in_checks(plan, "gating", gatings, "METRIC=yes or METRIC=no", _yes_or_no)
+    for metric in gone:
+        if len(there[metric]) > 1:
+            raise click.UsageError(f"--remove {metric}: something else is given for it too; leave one out")
     wanted = [check for check in plan["checks"] if check["metric"] not in gone]
     body = {"checks": wanted, "reason": reason, "version": seen["version"] if version is None else version}
     amended = client.post(f"/v1/rollouts/{number}/checks", body)
     output.show(amended, lambda: render.amended(amended))
+
+
+def _yes_or_no(text: str) -> bool:
+    return {"yes": True, "no": False}[text]
 
 
 def _known(metric: str, option: str, there: dict[str, Any]) -> None:

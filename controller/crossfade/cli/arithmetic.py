@@ -25,8 +25,8 @@ def explanation(found: dict[str, Any]) -> RenderableType:
             "the order in which it was decided", "resting on", "answer", rows=[_question(q) for q in found["questions"]]
         ),
         Text(
-            f"\nAll checks together: log of the mean of e-values by share {found['log_e_worse']:.4f};"
-            f" rolls back at log(1 / alpha) = {found['log_e_worse_needed']:.4f}."
+            f"\nAll checks together: log of the mean of e-values by share {found['log_e_worse']:z.4f};"
+            f" rolls back at log(1 / alpha) = {found['log_e_worse_needed']:z.4f}."
         ),
     ]
     for check in found["checks"]:
@@ -73,18 +73,19 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
     lines = [
         f"\n{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
         f"  {one['judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
-        f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:.3f}, which"
+        f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:z.3f}, which"
         f" started with {one['check']['overdispersion']:g}",
         f"  green is worse: log masses {_row(worse['log_masses'])} of c = a + margin x {_plain(worse['margins'])}, and"
-        f" {worse['log_waiting']:.3f} not begun, sum to log mixture {worse['log_mixture']:.4f}",
-        f"    x min(1, phi used {worse['phi_used']:.3f} / phi as seen {worse['phi_soon']:.3f}) = {worse['log_e']:.4f};"
-        f" {worse['rises']} buckets raised it, {worse['least_rises']} are needed; peak {worse['peak']:.4f}",
-        f"    counts as {worse['judged']:.4f} of log(1 / (share {one['share']:.3g} x alpha)) = {worse['needed']:.4f}",
+        f" {worse['log_waiting']:z.3f} not begun, sum to log mixture {worse['log_mixture']:z.4f}",
+        f"    x min(1, phi used {worse['phi_used']:z.3f} / phi as seen {worse['phi_soon']:z.3f}) ="
+        f" {worse['log_e']:z.4f}; {worse['rises']} buckets raised it, {worse['least_rises']} are needed; peak"
+        f" {worse['peak']:z.4f}",
+        f"    counts as {worse['judged']:z.4f} of log(1 / (share {one['share']:.3g} x alpha)) = {worse['needed']:z.4f}",
         f"  gate within {points(gate['margin'])}: log masses {_row(gate['log_masses'])} sum to log mixture"
-        f" {gate['log_mixture']:.4f}",
-        f"    x min(1, phi used {gate['phi_used']:.3f} / phi as seen {gate['phi_soon']:.3f}) = {gate['log_e']:.4f}"
-        f" of log(1 / beta) = {gate['needed']:.4f}",
-        f"  estimate: {estimate['sum_weighted_difference']:.4f} / {estimate['sum_weight']:.2f} ="
+        f" {gate['log_mixture']:z.4f}",
+        f"    x min(1, phi used {gate['phi_used']:z.3f} / phi as seen {gate['phi_soon']:z.3f}) = {gate['log_e']:z.4f}"
+        f" of log(1 / beta) = {gate['needed']:z.4f}",
+        f"  estimate: {estimate['sum_weighted_difference']:z.4f} / {estimate['sum_weight']:z.2f} ="
         f" {_points(estimate['difference'])}, standard error {_points(estimate['standard_error'])},"
         f" interval {_points(estimate['lower'])} to {_points(estimate['upper'])}",
     ]
@@ -112,11 +113,11 @@ def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
         str(bucket["step"] + 1),
         *(f"{bucket[variant]['s']:g}/{bucket[variant]['n']}" for variant in ("blue", "green")),
         percent(bucket["base"], 3),
-        f"{bucket['phi']:.3f}",
+        f"{bucket['phi']:z.3f}",
         _row(bucket["log_es"]),
-        f"{bucket['log_mixture']:.4f} ({bucket['gained']:+.4f})",
-        f"{bucket['log_e']:.4f}",
-        f"{bucket['gate']['log_e']:.4f}" if bucket["gate"] else "-",
+        f"{bucket['log_mixture']:z.4f} ({bucket['gained']:+z.4f})",
+        f"{bucket['log_e']:z.4f}",
+        f"{bucket['gate']['log_e']:z.4f}" if bucket["gate"] else "-",
     )
 
 
@@ -128,7 +129,7 @@ def _table(*names: str, rows: Sequence[tuple[str | Text, ...]]) -> Table:
 
 
 def _row(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.3f}" for value in values)
+    return " ".join(f"{value:z.3f}" for value in values)
 
 
 def _plain(values: Sequence[float]) -> str:
@@ -136,7 +137,7 @@ def _plain(values: Sequence[float]) -> str:
 
 
 def _points(difference: float | None) -> str:
-    return "-" if difference is None else f"{100 * difference:+.3f} points"
+    return "-" if difference is None else f"{100 * difference:+z.3f} points"
 
 
 def _stamp(at: str) -> str:

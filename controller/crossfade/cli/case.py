@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossfade.core.metric import ERROR_RATE
 from crossfade.core.plan import DEFAULT_WEIGHTS, Plan, read_plan
-from crossfade.core.reading import Reader
+from crossfade.core.reading import Reader, number_in
 from crossfade.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def _plan(reader: Reader) -> Plan:
         reader.problem("--weight", "cannot be given together with --steps; leave one out")
     asked = "--weight" if reader.has("--weight") else "--steps"
     document: dict[str, Any] = {
-        "checks": [{"metric": reader.raw("--metric"), "margin": _number(reader.raw("--margin"))}],
+        "checks": [{"metric": reader.raw("--metric"), "margin": number_in(reader.raw("--margin"))}],
         "alpha": _rate(reader, "--alpha", above=0, most=0.5),
         "beta": _rate(reader, "--beta", above=0, most=0.5),
     }
     if reader.has(asked):
         weights = str(reader.raw(asked)).split(",") if asked == "--steps" else [reader.raw(asked)]
         document["steps"] = [
-            {"weight": _number(str(weight).strip().removesuffix("%")), "bake": 0} for weight in weights
+            {"weight": number_in(str(weight).strip().removesuffix("%")), "bake": 0} for weight in weights
         ]
     else:
         document["steps"] = [{"weight": weight, "bake": 0} for weight in DEFAULT_WEIGHTS]
@@ -120,18 +120,8 @@ def _traffic(reader: Reader, calls: int) -> Kind:
     return Late() if reader.has("--late") else Independent()
 
 
-def _number(value: Any) -> Any:
-    """The number a text stands for; a text that is none as it is."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except (TypeError, ValueError):
-            pass
-    return value
-
-
 def _whole(reader: Reader, option: str, *, least: int, most: int = 2**63 - 1) -> int:
-    return Reader({option: _number(reader.raw(option))}, "", reader.problems).integer(option, least=least, most=most)
+    return Reader({option: number_in(reader.raw(option))}, "", reader.problems).integer(option, least=least, most=most)
 
 
 def _rate(
@@ -145,7 +135,7 @@ def _rate(
 ) -> float:
     """A fraction, written as 0.01 or as 1%."""
     text = str(reader.raw(option)).strip()
-    value = _number(text.removesuffix("%"))
+    value = number_in(text.removesuffix("%"))
     if not isinstance(value, int | float) or not math.isfinite(value):
         reader.problem(option, f"{text!r} is not a rate; write 0.01 or 1%")
         return 0.01

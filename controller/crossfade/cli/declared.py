@@ -12,7 +12,7 @@ from rich.text import Text
 
 from crossfade.cli.client import Client, segment
 from crossfade.cli.document import read_document
-from crossfade.cli.options import Output, on_controller
+from crossfade.cli.options import Output, ask, on_controller, without_asking
 from crossfade.cli.trial import test_route
 
 _SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "unchanged": ("=", "dim")}
@@ -87,9 +87,11 @@ def show_route(client: Client, output: Output, name: str) -> None:
 
 @route.command("delete")
 @click.argument("name")
+@without_asking
 @on_controller
-def delete_route(client: Client, output: Output, name: str) -> None:
+def delete_route(client: Client, output: Output, name: str, sure: bool) -> None:
     """Remove a route that has no live rollout. Services that call its name go straight to Bedrock."""
+    ask(f"Delete route {name}? Services that call it go straight to Bedrock then.", sure)
     gone = client.delete(f"/v1/routes/{segment(name)}")
     output.show(gone or {"deleted": name}, lambda: Text(f"Deleted route {name}."))
 
@@ -113,9 +115,11 @@ def show_model(client: Client, output: Output, name: str) -> None:
 
 @model.command("delete")
 @click.argument("name")
+@without_asking
 @on_controller
-def delete_model(client: Client, output: Output, name: str) -> None:
+def delete_model(client: Client, output: Output, name: str, sure: bool) -> None:
     """Remove a Model that no route and no live rollout uses."""
+    ask(f"Delete Model {name}?", sure)
     gone = client.delete(f"/v1/models/{segment(name)}")
     output.show(gone or {"deleted": name}, lambda: Text(f"Deleted Model {name}."))
 

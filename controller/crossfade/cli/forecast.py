@@ -14,7 +14,7 @@ from rich.text import Text
 from crossfade.cli import render as shown
 from crossfade.cli.client import Client
 from crossfade.cli.options import Output, may_ask_controller, on_controller
-from crossfade.cli.plan import metric_and_number, whole_plan
+from crossfade.cli.plan import metric_and_value, whole_plan
 from crossfade.core.plan import read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.sentence import duration, metric_name
@@ -40,13 +40,13 @@ def plan(
     traffic: float | None,
     bases: tuple[str, ...],
 ) -> None:
-    """What to expect of a rollout on ROUTE: its time, its cost, and what it can tell. Changes nothing.
+    """What to expect of a rollout on ROUTE. Its time, its cost, and what it can tell; changes nothing.
 
     Without ROUTE no controller is asked: --traffic and a --base for each check then say what to plan with.
     """
     for name in ("green", "reason"):
         plan.pop(name, None)
-    base = dict(metric_and_number(text, "--base", "METRIC=RATE such as error_rate=0.01") for text in bases)
+    base = dict(metric_and_value(text, "--base", "METRIC=RATE such as error_rate=0.01") for text in bases)
     body: dict[str, Any] = {"plan": plan, "base": base} | ({} if traffic is None else {"traffic": traffic})
     if route is None:
         if traffic is None or not base:
@@ -67,7 +67,7 @@ def plan(
 def calibrate(
     client: Client, output: Output, route: str, plan: dict[str, Any], replays: int | None, seed: int | None
 ) -> None:
-    """Whether the guarantees hold on ROUTE's own traffic: blue against blue, split anew many times. Changes nothing."""
+    """Whether the guarantees hold on ROUTE's own traffic. Splits blue anew many times; changes nothing."""
     for name in ("green", "reason"):
         plan.pop(name, None)
     asked = {name: value for name, value in (("replays", replays), ("seed", seed)) if value is not None}
@@ -155,7 +155,7 @@ def _slowest(name: str | None) -> str:
 
 def _chances(chances: list[dict[str, Any]]) -> RenderableType:
     table = Table("if green is worse in", "by", box=None, pad_edge=False)
-    for name in ("caught", "promoted", "after", "green calls", "bad answers"):
+    for name in ("caught", "promoted", "undecided", "after", "green calls", "bad answers"):
         table.add_column(name, justify="right")
     for chance in chances:
         table.add_row(
@@ -163,6 +163,7 @@ def _chances(chances: list[dict[str, Any]]) -> RenderableType:
             f"{chance['points']:g} point{'' if chance['points'] == 1 else 's'}",
             f"{chance['caught']:.0%}",
             f"{chance['promoted']:.0%}",
+            f"{chance['undecided']:.0%}",
             duration(chance["seconds"]) if chance["seconds"] else "-",
             f"{chance['green_calls']:,.0f}",
             f"{chance['harm']:,.1f}",

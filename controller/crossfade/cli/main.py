@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,9 @@ from crossfade.cli import amend, declared, forecast, past, processes, rollouts, 
 from crossfade.cli.client import Refused
 from crossfade.cli.codes import Code
 from crossfade.errors import CrossfadeError, Invalid, SetupError, Unavailable
+
+_IN_A_LIST = re.compile(r"[\w.\[\]-]*\[\d+\]\S*: ")
+"""How a problem begins whose path leads into a list."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -67,4 +71,6 @@ def _say(error: CrossfadeError) -> int:
             lines, code = [str(error)], Code.REFUSED
     for line in lines:
         click.echo(line, err=True)
+    if any(_IN_A_LIST.match(line) for line in lines):
+        click.echo("(places in a list count from 0: [0] is the first)", err=True)
     return code

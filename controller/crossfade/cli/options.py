@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -37,6 +38,18 @@ def console() -> Console:
     """The terminal; piped, it is plain text that is never cut to a width."""
     out = Console(highlight=False)
     return out if out.is_terminal else Console(highlight=False, width=160)
+
+
+without_asking = click.option("--yes", "sure", is_flag=True, help="Do not ask first.")
+
+
+def ask(question: str, sure: bool) -> None:
+    """Lets a person on a terminal say no. Raises `click.Abort` then; where nobody can answer it takes --yes."""
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("this asks first, and nobody is there to answer: give --yes")
+    click.confirm(question, abort=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -23,7 +23,7 @@ LAST_BUCKETS = 20
 @click.option("--buckets", is_flag=True, help=f"All judged buckets, not the last {LAST_BUCKETS}.")
 @on_controller
 def explain(client: Client, output: Output, rollout: str, decision: int | None, buckets: bool) -> None:
-    """Show the arithmetic of a decision to the last number, done anew from the evidence that is kept."""
+    """Show the arithmetic of a decision to the last number. It is done anew from the evidence that is kept."""
     number = find_rollout(client, rollout)
     place = f"/decisions/{decision}" if decision else ""
     most = "all" if buckets or output.json else LAST_BUCKETS
@@ -49,7 +49,7 @@ def replay(
     alpha: float | None,
     beta: float | None,
 ) -> None:
-    """Run the recorded evidence of a rollout through another plan: when and how it would have ended.
+    """Run a rollout's recorded evidence through another plan. Says when and how it would have ended.
 
     What is not given stays as it was; with nothing given it is the rollout's own plan.
     """

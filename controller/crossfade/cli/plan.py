@@ -75,14 +75,17 @@ def margins(
     return list(found.values())
 
 
-def set_in_checks(plan: dict[str, Any], field: str, texts: tuple[str, ...], like: str) -> None:
+def set_in_checks(
+    plan: dict[str, Any], field: str, texts: tuple[str, ...], like: str, read: Callable[[str], Any] = float
+) -> None:
     """Lays `METRIC=VALUE` over one field of the plan's checks, whose option bears its name."""
+    option = f"--{field.replace('_', '-')}"
     checks = plan.get("checks")
     by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
     for text in texts:
-        metric, value = metric_and_number(text, f"--{field}", like)
+        metric, value = metric_and_value(text, option, like, read)
         if metric not in by_metric:
-            raise click.UsageError(f"--{field} {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
+            raise click.UsageError(f"{option} {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
         by_metric[metric][field] = value
 
 
@@ -150,12 +153,14 @@ def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
     return wrapped
 
 
-def metric_and_number(text: str, option: str, like: str) -> tuple[str, float]:
+def metric_and_value(text: str, option: str, like: str, read: Callable[[str], Any] = float) -> tuple[str, Any]:
     """("score.accuracy", 1.0) of "score.accuracy=1"; `like` is said to whoever writes something else."""
-    metric, _, number = text.partition("=")
+    metric, equals, value = text.partition("=")
     try:
-        return metric, float(number)
-    except ValueError:
+        if not equals:
+            raise ValueError
+        return metric, read(value)
+    except (ValueError, KeyError):
         raise click.BadParameter(f"{text!r} is not {like}", param_hint=option) from None
 
 

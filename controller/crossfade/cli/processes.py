@@ -14,7 +14,7 @@ _PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 @click.command()
 @click.option("--to", "revision", default="head", show_default=True, help="The revision to go up to.")
 def migrate(revision: str) -> None:
-    """Bring the database at DATABASE_URL to the schema this version needs."""
+    """Bring the database to the schema this version needs. DATABASE_URL says where it is."""
     from crossfade.server import settings
     from crossfade.server.migrate import upgrade
 
@@ -59,7 +59,7 @@ def scheduler() -> None:
     help="Folder for the embedded Postgres, the secret and the first admin token.",
 )
 def up(host: str | None, port: int | None, data: str) -> None:
-    """Run it all: Postgres (DATABASE_URL if set), migrations, controller and scheduler, supervised."""
+    """Run it all on this machine. Postgres (yours if DATABASE_URL is set), migrations, controller and scheduler."""
     from crossfade.cli.up import run_up
 
     run_up(host, port, data)

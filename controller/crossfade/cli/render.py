@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from crossfade.core.sentence import metric_name
+from crossfade.core.sentence import duration, metric_name
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -20,7 +20,8 @@ _PHASES = {
     "aborted": ("✖", "red"),
     "superseded": ("✔", "dim"),
 }
-_STATES = {"done": ("✔", "green"), "current": ("◌", "cyan"), "to_come": ("·", "dim")}
+_STATES = {"done": ("✔", "green"), "current": ("◌", "cyan"), "to_come": ("·", "dim"), "stopped": ("✖", "red")}
+_TROUBLE = {"errors": "error", "busy": "busy", "retries": "retry", "failovers": "failover"}
 _RULINGS = {
     "passed": ("✔", "green"),
     "failed": ("✖", "red"),
@@ -116,16 +117,16 @@ def _tree(rollout: dict[str, Any]) -> Tree:
         share = rollout["weight"] if variant == "green" else 100 - rollout["weight"]
         row = Text.assemble((f"{variant:6}", variant), f"{rollout[variant]}  {share:g} %")
         calls = rollout[f"{variant}_calls"]
-        row.append(f"  {calls['calls']:,} calls", style="dim")
-        trouble = {name: calls[name] for name in ("errors", "busy", "retries", "failovers") if calls[name]}
-        row.append("".join(f", {count:,} {name}" for name, count in trouble.items()), style="dim")
+        row.append(f"  {calls['calls']:,} call{'' if calls['calls'] == 1 else 's'}", style="dim")
+        trouble = ((calls[name], one, name) for name, one in _TROUBLE.items() if calls[name])
+        row.append("".join(f", {count:,} {one if count == 1 else name}" for count, one, name in trouble), style="dim")
         variants.add(row)
     steps = tree.add("steps")
     for step in rollout["steps"]:
         sign, style = _STATES.get(step["state"], ("·", ""))
         row = Text(f"{sign} {step['weight']:g} %", style=style)
         if step["state"] == "current" and step.get("left_seconds"):
-            row.append(f"  {step['left_seconds']:.0f} s of bake time left")
+            row.append(f"  {duration(step['left_seconds'])} of bake time left")
         if step["approve"]:
             row.append("  a person opens its gate", style="dim")
         steps.add(row)
@@ -149,7 +150,9 @@ def _check(tile: dict[str, Any]) -> Text:
 
 def _weights(rollout: dict[str, Any]) -> str:
     seen = rollout["observed_weight"]
-    return f"{rollout['weight']:g} % of calls to green" + (f", observed {seen:.1f} %" if seen is not None else "")
+    where = " in its last step" if rollout["ended_at"] else ""
+    observed = "" if seen is None else f", observed {seen:.1f} %{where}"
+    return f"{rollout['weight']:g} % of calls to green{observed}"
 
 
 def _split(split: dict[str, Any]) -> Text:

@@ -105,7 +105,7 @@ def _watch(client: Client, output: Output, number: int, every: float) -> dict[st
 @click.option("--csv", is_flag=True, help="Print CSV.")
 @on_controller
 def journal(client: Client, output: Output, rollout: str, csv: bool) -> None:
-    """Every decision on a rollout and every act of a person, with reasons."""
+    """Every decision and every act of a person, with reasons."""
     number = find_rollout(client, rollout)
     if csv:
         click.echo(client.get(f"/v1/rollouts/{number}/journal", format="csv"), nl=False)
@@ -149,8 +149,8 @@ _SUMMARIES = {
     "start": "Start a pending rollout.",
     "pause": "Keep green's weight where it is until a person resumes. A breach still rolls back.",
     "resume": "Let a paused rollout go on.",
-    "advance": "Go to the next step now, whatever the checks say so far.",
-    "promote": "Make green's Model the route's blue now, whatever the checks say so far.",
+    "advance": "Go to the next step now, whatever the checks say.",
+    "promote": "Make green the route's blue now, whatever the checks say.",
     "abort": "End the rollout; blue serves everything again.",
     "undo": "Take a promotion back: the route's blue is again what it was.",
 }

@@ -55,7 +55,7 @@ TROUBLES = ("drift", "outage", "turn", "burst", "sticky", "late", "graded")
 @click.option("--graded", is_flag=True, help="Scores lie anywhere in 0 to 1, not at the ends; for score.NAME.")
 @json_option
 def simulate(as_json: bool, **given: Any) -> None:
-    """Play a rollout many times over made-up traffic: how it ends, and after how many calls.
+    """Play a rollout many times over made-up traffic. Says how it ends, and after how many calls.
 
     The code that judges and decides is the scheduler's. Neither a controller nor a token is needed.
     """

@@ -18,6 +18,10 @@ class Phase(StrEnum):
     ABORTED = "aborted"
     SUPERSEDED = "superseded"
 
+    @property
+    def said(self) -> str:
+        return self.replace("_", " ")
+
 
 class Verb(StrEnum):
     """What moves a rollout. The last two are the controller's alone."""
@@ -31,6 +35,10 @@ class Verb(StrEnum):
     UNDO = "undo"
     ROLL_BACK = "roll_back"
     SUPERSEDE = "supersede"
+
+    @property
+    def said(self) -> str:
+        return self.replace("_", " ")
 
 
 LIVE = frozenset({Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED})
@@ -74,6 +82,6 @@ def move(phase: Phase, verb: Verb) -> Phase:
     except KeyError:
         allowed = [str(v) for v in MOVES[phase] if v in PERSONS_VERBS]
         raise Conflict(
-            f"the rollout is {phase}; {verb} is not possible there"
+            f"the rollout is {phase.said}; {verb.said} is not possible there"
             f" ({'possible: ' + ', '.join(allowed) if allowed else 'it has ended'})"
         ) from None

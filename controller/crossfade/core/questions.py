@@ -68,9 +68,9 @@ def _first(decision: Decision) -> list[_Asked]:
     pausing = tuple(v for v in judgement.verdicts if v.check.on_breach is Breach.PAUSE)
     attempts = f"{conditions.misconfigured:,} of {conditions.attempts:,} recent attempts"
     return [
-        _Asked(Reason.NOT_RUNNING, "Is it running or paused?", f"it is {rollout.phase}", "yes"),
+        _Asked(Reason.NOT_RUNNING, "Is it running or paused?", f"it is {rollout.phase.said}", "yes"),
         _Asked(Reason.CHECK_FAILED, "Has a check failed that rolls back?", f"{worse}; all together {together}", "no"),
-        _Asked(_PAUSED, "Is it paused?", f"it is {rollout.phase}", "no"),
+        _Asked(_PAUSED, "Is it paused?", f"it is {rollout.phase.said}", "no"),
         _Asked(
             Reason.SAMPLE_RATIO,
             "Does a wrong split of the calls ask for a person?",
@@ -134,7 +134,7 @@ def _each(verdicts: tuple[Verdict, ...], say: Callable[[Verdict], str]) -> str:
 
 
 def _of(log_e: float, needed: float) -> str:
-    return f"log E {log_e:.3f} of {needed:.3f}"
+    return f"log E {log_e:z.3f} of {needed:.3f}"
 
 
 def _mature(verdict: Verdict) -> str:

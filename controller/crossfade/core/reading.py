@@ -16,6 +16,15 @@ from crossfade.errors import Invalid, Problem
 
 _REQUIRED: Any = object()
 MOST_INTEGER = 2**63
+_WHOLE = re.compile(r"[+-]?\d{1,100}")
+
+
+def number_in(text: str) -> float | int | str:
+    """The number that a text stands for; a text that is none as it is, for a `Reader` to refuse."""
+    try:
+        return int(text) if _WHOLE.fullmatch(text.strip()) else float(text)
+    except ValueError:
+        return text
 
 
 class Reader:
@@ -72,7 +81,9 @@ class Reader:
         if isinstance(value, int) and abs(value) > MOST_INTEGER:  # float() of it would raise
             self.problem(key, f"is too large; must be{_range(above, below, least, most, unit) or ' smaller'}")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.problem(key, f"must be a number{_range(above, below, least, most, unit)}, not {_kind(value)}")
+            self.problem(
+                key, f"must be a number{_bracketed(_range(above, below, least, most, unit))}, not {_kind(value)}"
+            )
         elif not (above < value < below and least <= value <= most):
             self.problem(key, f"is {value:g}; must be{_range(above, below, least, most, unit)}")
         else:
@@ -82,7 +93,8 @@ class Reader:
     def integer(self, key: str, default: int = _REQUIRED, *, least: int, most: int = 2**63 - 1, unit: str = "") -> int:
         value = self._get(key, default, least)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.problem(key, f"must be a whole number{_range(least=least, most=most, unit=unit)}")
+            wanted = _bracketed(_range(least=least, most=most, unit=unit))
+            self.problem(key, f"must be a whole number{wanted}, not {_kind(value)}")
         elif not least <= value <= most:
             self.problem(key, f"is {_kind(value)}; must be{_range(least=least, most=most, unit=unit)}")
         else:
@@ -221,6 +233,10 @@ def _range(
     if most < math.inf and most < 2**62:
         parts.append(f"at most {most:g}")
     return (" " + " and ".join(parts) if parts else "") + (f" {unit}" if unit and parts else "")
+
+
+def _bracketed(text: str) -> str:
+    return f" ({text.strip()})" if text else ""
 
 
 def _nearest(value: object, names: list[str]) -> str:

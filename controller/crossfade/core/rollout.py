@@ -88,7 +88,7 @@ class Rollout:
         """
         if self.phase not in (Phase.PROGRESSING, Phase.PAUSED):
             raise Conflict(
-                f"the rollout is {self.phase}; its checks can be amended only while it is progressing or paused"
+                f"the rollout is {self.phase.said}; its checks can be amended only while it is progressing or paused"
             )
         before = {check.identity for check in self.plan.checks}
         kept = {check.metric for check in plan.checks if check.identity in before}

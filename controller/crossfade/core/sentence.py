@@ -54,7 +54,8 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
         case Ruling.NO_DATA:
             return f"no {metric_of(check.metric).of} of both variants are in yet to compare by {check.said}"
         case Ruling.FAILED:
-            return f"{_compared(verdict)}; {_evidence(verdict.log_e_worse, verdict.log_e_worse_needed)}"
+            odds = _evidence("of this check alone", verdict.log_e_worse, verdict.log_e_worse_needed)
+            return f"{_compared(verdict)}; {odds}"
         case Ruling.PASSED:
             change = "a fall" if check.is_score else "a rise"
             return f"{_compared(verdict)}; {change} by {_amount(verdict, verdict.gate_margin)} is ruled out"
@@ -175,8 +176,10 @@ def _failure(decision: Decision) -> str:
     verdict = decision.failed
     if verdict is None:
         return "a check failed."
-    evidence = _evidence(decision.judgement.log_e_worse, decision.judgement.log_e_worse_needed)
-    return f"{_compared(verdict)}; {evidence}.{_told(decision)}"
+    judgement = decision.judgement
+    whose = "of this check alone" if decision.rollout.plan.shares == (1.0,) else "of all checks together"
+    odds = _evidence(whose, judgement.log_e_worse, judgement.log_e_worse_needed)
+    return f"{_compared(verdict)}; {odds}.{_told(decision)}"
 
 
 def _pause(decision: Decision) -> str:
@@ -331,8 +334,9 @@ def _amount(verdict: Verdict, difference: float) -> str:
     return metric_difference(verdict.check.metric, verdict.check.limit, difference)
 
 
-def _evidence(log_e: float, needed: float) -> str:
-    return f"the evidence that green is worse is {_odds(log_e)} to 1, and {_odds(needed)} to 1 was asked"
+def _evidence(whose: str, log_e: float, needed: float) -> str:
+    """Of one check and of all together other odds are asked, and both may stand on one page: so it says whose."""
+    return f"the evidence {whose} that green is worse is {_odds(log_e)} to 1, and {_odds(needed)} to 1 was asked"
 
 
 def _odds(log_e: float) -> str:

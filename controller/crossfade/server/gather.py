@@ -28,9 +28,12 @@ THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
 
 
-def evidence(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> tuple[Series, ...]:
-    """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment."""
-    _, length = snapshots.state(connection)
+def evidence(
+    connection: Connection, stored: Stored, plan: Plan, now: datetime, *, length: int | None = None
+) -> tuple[Series, ...]:
+    """One Series for each check of `plan`, in its order: what was sealed by `now`, which may be any past moment, in
+    buckets of `length` seconds, by default as long as they are now."""
+    length = length or snapshots.state(connection)[1]
     return tuple(_series(connection, stored, check, length, now) for check in plan.checks)
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row
 
 from crossfade.core.amendment import AMEND
 from crossfade.core.decision import Conditions
-from crossfade.core.evidence import Series
 from crossfade.core.phase import Verb
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
@@ -20,9 +19,10 @@ from crossfade.errors import Conflict
 from crossfade.server.gather import evidence
 from crossfade.server.split import by_chance
 from crossfade.server.store import journal, partitions, snapshots
+from crossfade.server.store.journal import REBUCKET
 from crossfade.server.store.losses import history_since
 from crossfade.server.store.rollouts import Stored
-from crossfade.simulation.replay import Amended, Look, Moved, Recorded
+from crossfade.simulation.replay import Amended, Look, Moved, Rebucketed, Recorded
 
 BROKEN = "turn_broken"
 
@@ -73,29 +73,41 @@ def recorded(
     *,
     entries: Sequence[Row[Any]],
     looks: Sequence[Row[Any]],
-    series: tuple[Series, ...],
+    plan: Plan | None,
     until: datetime,
 ) -> Recorded:
     """All that a replay needs of a rollout, with what was sealed by `until`. `entries` and `looks` are all there are,
-    in time order; `series` is the evidence on the plan that is replayed from the start.
+    in time order; `plan` is the one that is replayed from the start, None for its own through all amendments.
     """
     rollout = stored.rollout
     begun = {0: rollout.started_at} if rollout.started_at else {}
-    _, length = snapshots.state(connection)
-    entries = _up_to_the_end(entries)
+    everything, entries = entries, _up_to_the_end(entries)
     first = registered(stored, entries)
     last = after(first, entries)
-    amended = [_amended(connection, stored, entry, until) for entry in entries if entry.act == AMEND]
+    length = length_then(connection, everything, rollout.created_at)
+
+    def changed(entry: Row[Any]) -> Amended | Rebucketed:
+        if entry.act == AMEND:
+            return _amended(connection, stored, entry, until, length_then(connection, everything, entry.at))
+        then = plan or (after(first, [other for other in entries if other.id < entry.id])).plan
+        return _rebucketed(connection, stored, entry, until, then)
+
     return Recorded(
         registered=first,
-        series=series,
-        events=_events(entries, looks, amended),
+        series=evidence(connection, stored, plan or first.plan, until, length=length),
+        events=_events(entries, looks, [changed(entry) for entry in entries if entry.act in (AMEND, REBUCKET)]),
         begun=begun | journal.advances(connection, rollout.id),
         length=length,
         phase=last.phase,
         ended=last.ended_at,
-        by_chance=by_chance(connection, stored, first.plan, until),
+        by_chance=by_chance(connection, stored, first.plan, until, length=length),
     )
+
+
+def length_then(connection: Connection, entries: Iterable[Row[Any]], at: datetime) -> int:
+    """The length of a bucket by which a look at that time judged. `entries` are all of the rollout's journal."""
+    later = next((entry for entry in entries if entry.act == REBUCKET and entry.at >= at), None)
+    return int(later.numbers["before"]) if later else snapshots.state(connection)[1]
 
 
 def refuse_dropped(connection: Connection, stored: Stored, *, now: datetime, retention: timedelta) -> None:
@@ -124,27 +136,38 @@ def _up_to_the_end(entries: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
 
 
 def _events(
-    entries: Iterable[Row[Any]], looks: Sequence[Row[Any]], amended: Sequence[Amended]
-) -> list[Look | Moved | Amended]:
+    entries: Iterable[Row[Any]], looks: Sequence[Row[Any]], changed: Sequence[Amended | Rebucketed]
+) -> list[Look | Moved | Amended | Rebucketed]:
     """Looks and people's acts in the order they happened: the journal's, which is that in which they were committed. A
-    look of the same moment as an entry came before it (`usecases.act.after_last_look`). `amended` are the amendments
-    among the entries, in their order.
+    look of the same moment as an entry came before it (`usecases.act.after_last_look`). `changed` are the amendments
+    and changes of the length of a bucket among the entries, in their order.
     """
-    events: list[Look | Moved | Amended] = []
+    events: list[Look | Moved | Amended | Rebucketed] = []
     waiting = [Look(at=row.at, step=row.step, conditions=conditions(row)) for row in reversed(looks)]
-    amendments = iter(amended)
+    changes = iter(changed)
     for entry in entries:
         moved = _moved(entry)
         while waiting and waiting[-1].at <= entry.at:
             events.append(waiting.pop())
-        if entry.act == AMEND:
-            events.append(next(amendments))
+        if entry.act in (AMEND, REBUCKET):
+            events.append(next(changes))
         elif moved and entry.actor_kind != journal.CONTROLLER:
             events.append(moved)
     return events + waiting[::-1]
 
 
-def _amended(connection: Connection, stored: Stored, entry: Row[Any], until: datetime) -> Amended:
+def _rebucketed(connection: Connection, stored: Stored, entry: Row[Any], until: datetime, plan: Plan) -> Rebucketed:
+    """The change of the length of a bucket that an entry tells of, with all evidence on the plan read by it."""
+    length = int(entry.numbers["after"])
+    return Rebucketed(
+        at=entry.at,
+        length=length,
+        series=evidence(connection, stored, plan, until, length=length),
+        by_chance=by_chance(connection, stored, plan, until, length=length),
+    )
+
+
+def _amended(connection: Connection, stored: Stored, entry: Row[Any], until: datetime, length: int) -> Amended:
     """The amendment that an entry tells of, with the evidence on each check that began with it."""
     before = {check.identity for check in _plan(entry, "before").checks}
     plan = _plan(entry, "after")
@@ -152,8 +175,8 @@ def _amended(connection: Connection, stored: Stored, entry: Row[Any], until: dat
     return Amended(
         at=entry.at,
         plan=plan,
-        series=evidence(connection, stored, replace(plan, checks=begun), until),
-        by_chance=by_chance(connection, stored, plan, until),
+        series=evidence(connection, stored, replace(plan, checks=begun), until, length=length),
+        by_chance=by_chance(connection, stored, plan, until, length=length),
     )
 
 

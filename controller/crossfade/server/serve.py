@@ -6,6 +6,7 @@ import errno
 import signal
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -42,7 +43,7 @@ def _prepare(settings: Settings) -> None:
     engine = connect(settings.database_url.get_secret_value())
     try:
         probe(engine)
-        configure(engine, bucket_seconds=settings.bucket_seconds)
+        configure(engine, bucket_seconds=settings.bucket_seconds, now=datetime.now(UTC))
     finally:
         # No connection may live on into the worker: two processes would speak over one socket.
         engine.dispose()

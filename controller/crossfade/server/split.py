@@ -48,9 +48,12 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
     return ratio.split
 
 
-def by_chance(connection: Connection, stored: Stored, plan: Plan, now: datetime) -> ByChance:
-    """All of it that was sealed by `now`, which may be any past moment."""
-    _, length = snapshots.state(connection)
+def by_chance(
+    connection: Connection, stored: Stored, plan: Plan, now: datetime, *, length: int | None = None
+) -> ByChance:
+    """All of it that was sealed by `now`, which may be any past moment, in buckets of `length` seconds, by default as
+    long as they are now."""
+    length = length or snapshots.state(connection)[1]
     sealed = last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity)
     after = bucket_of(stored.rollout.began.timestamp(), length) - length
     return ByChance(plan.split_maturity, _between(connection, stored, plan, after=after, sealed=sealed, length=length))

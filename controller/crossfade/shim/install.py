@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import SERVICE, refuse_adaptive
 from crossfade.shim.client import RoutedClient
-from crossfade.shim.settings import read_settings
+from crossfade.shim.settings import misspelt, read_settings
 
 log = logging.getLogger("crossfade")
 
+_told: set[str] = set()
 _EVENT = f"creating-client-class.{SERVICE}"
 
 
@@ -55,6 +57,7 @@ def enable(client: Any, **settings: Any) -> Any:
 
 def start(settings: dict[str, Any]) -> bool:
     """Starts the process's shim; False, with a warning, if nothing says where the controller is."""
+    _tell_misspelt()
     found = read_settings(settings)
     if found is None:
         if not (runtime.current() and not settings):
@@ -73,6 +76,19 @@ def start(settings: dict[str, Any]) -> bool:
             extra={"action": "no_snapshot"},
         )
     return True
+
+
+def _tell_misspelt() -> None:
+    """Once a process for each: a plugin comes here with every client."""
+    for variable, meant in misspelt(os.environ).items():
+        if variable not in _told:
+            _told.add(variable)
+            log.warning(
+                "Crossfade does not know %s and does without it; did you mean %s?",
+                variable,
+                meant,
+                extra={"action": "misspelt_variable"},
+            )
 
 
 def _insert(base_classes: list[type], **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from typing import Any
 from crossfade.errors import SetupError
 
 _NAMES = ("url", "token", "state_dir", "flush_seconds", "service", "wait")
+_PREFIX = "CROSSFADE_"
+_OF_OTHERS = ("BUCKET_SECONDS", "DATA", "DB_PASSWORD", "HOST", "PORT", "RETENTION_DAYS", "SECRET", "SECRET_FILE")
+"""What the controller and its set-up read; a service may well see them too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,19 @@ def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] | Non
         service=str(given.get("service") or env.get("CROSSFADE_SERVICE") or Path(sys.argv[0]).name or "python")[:200],
         wait=_seconds("CROSSFADE_WAIT", given.get("wait"), env, 2.0, least=0.0),
     )
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that look like one of the shim's and are none, each with the one that was probably meant."""
+    known = [name.upper() for name in _NAMES]
+    found = {}
+    for variable in environment:
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in known or name in _OF_OTHERS:
+            continue
+        if near := difflib.get_close_matches(name.upper(), known, n=1):
+            found[variable] = _PREFIX + near[0]
+    return found
 
 
 def _seconds(name: str, given: Any, env: Mapping[str, str], default: float, *, least: float) -> float:

@@ -97,11 +97,11 @@ def _summary(plan: Plan, forecast: Forecast) -> str:
     usual, seldom = duration(forecast.seconds.median), duration(forecast.seconds.p90)
     better = duration(forecast.better_seconds.median)
     seldom = f", and nine times in ten no more than {seldom}" if seldom != usual else ""
-    better = f" With half as many bad answers it is through in about {better}." if better != usual else ""
-    green = f"{forecast.green_calls.median:,.0f}"
-    return (
-        f"{at}, {many} about {usual} if green is as good as blue{seldom}; green then gets about {green} calls.{better}"
-    )
+    equal = f"about {usual} if green is as good as blue{seldom}"
+    if better != usual:
+        equal = f"about {usual} if it is as good as blue{seldom}"
+        equal = f"about {better} if green gives half as many bad answers, and {equal}"
+    return f"{at}, {many} {equal}; green then gets about {forecast.green_calls.median:,.0f} calls."
 
 
 def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> list[str]:

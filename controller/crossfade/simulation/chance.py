@@ -27,7 +27,7 @@ from crossfade.stats.needed import rate_information, score_information
 from crossfade.stats.worse import RESTARTS
 
 EFFECTS = (1.0, 2.0, 5.0)
-"""Points by which green is worse."""
+"""Points by which green is worse, besides the check's own margin."""
 LOOKS = 50
 MOST_TIMES = 4.0
 """A rollout that takes so many times as long as the forecast is left undecided."""
@@ -38,7 +38,8 @@ SEED = 11
 
 
 def chances(plan: Plan, circumstances: Circumstances, times: Sequence[StepTimes]) -> tuple[Chance, ...]:
-    """For each gating check whose breach does something, and each effect that its rate leaves room for.
+    """For each gating check whose breach does something, and each effect, its margin among them, that its rate leaves
+    room for.
 
     `times` is how long each step lasts for an equal green; empty where that is for ever.
     """
@@ -46,8 +47,12 @@ def chances(plan: Plan, circumstances: Circumstances, times: Sequence[StepTimes]
         return ()
     checks = [check for check in plan.checks if check.gating and check.on_breach is not Breach.TELL]
     runs = max(LEAST_RUNS, RUNS // max(1, len(checks)))
-    found = [_chance(plan, check, circumstances, times, points, runs) for check in checks for points in EFFECTS]
+    found = [_chance(plan, check, circumstances, times, points, runs) for check in checks for points in _effects(check)]
     return tuple(chance for chance in found if chance)
+
+
+def _effects(check: Check) -> list[float]:
+    return sorted({check.margin, *EFFECTS})
 
 
 def _chance(
@@ -140,11 +145,13 @@ def _counted(
     )
     caught = [one.act is Act.ROLL_BACK for one in ended]
     after = [one.calls / judged + lag for one, was in zip(ended, caught, strict=True) if was]
+    promoted = [one.act is Act.PROMOTE for one in ended]
     return Chance(
         metric=check.metric,
         points=points,
         caught=sum(caught) / len(ended),
-        promoted=sum(one.act is Act.PROMOTE for one in ended) / len(ended),
+        promoted=sum(promoted) / len(ended),
+        undecided=(len(ended) - sum(caught) - sum(promoted)) / len(ended),
         green_calls=float(np.median(green)),
         seconds=float(np.median(after)) if after else None,
         harm=float(green.mean() * points / 100),

@@ -24,7 +24,8 @@ def outcome(recorded: Recorded, replayed: Replayed) -> str:
         return "Nothing was looked at while it ran: there is nothing to replay."
     if replayed.is_live:
         until = "now" if recorded.ended is None else f"when the record ends at {_time(recorded.ended)}"
-        return f"It would still be at {rollout.weight:g} % {until}. {sentence(last)}"
+        since = " The checks were amended since, and await a look." if rollout.plan != last.rollout.plan else ""
+        return f"It would still be at {rollout.weight:g} % {until}. {sentence(last)}{since}"
     ended = rollout.ended_at or last.at
     if (ended, rollout.phase) == (recorded.ended, recorded.phase):
         return f"It would have ended as it did: {_WORDS[rollout.phase]} at {_time(ended)}."

@@ -36,15 +36,16 @@ class StepForecast:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chance:
     """Of a green that is worse by `points` on `metric`: the share of rollouts `caught`, which is rolled back (or
-    paused) before promotion, and `promoted`; green's calls until the end, at the median; the time until it was caught,
-    at the median in seconds, None where it never was; and `harm`, the bad answers beyond blue's to be expected until
-    the end.
+    paused) before promotion, `promoted`, and `undecided`: neither in four times what an equal green takes; green's
+    calls until the end, at the median; the time until it was caught, at the median in seconds, None where it never
+    was; and `harm`, the bad answers beyond blue's to be expected until the end.
     """
 
     metric: str
     points: float
     caught: float
     promoted: float
+    undecided: float
     green_calls: float
     seconds: float | None
     harm: float

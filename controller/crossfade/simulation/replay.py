@@ -61,16 +61,28 @@ class Amended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rebucketed:
+    """From now on a bucket has another `length` in seconds: the evidence on every check of the plan is read anew in
+    such, from its beginning. `series` and `by_chance` as in `Recorded`, of the plan as it is by then.
+    """
+
+    at: datetime
+    length: int
+    series: Sequence[Series]
+    by_chance: ByChance | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What is on record of one rollout: `registered` as it was before its start, `series` with every bucket that was
     ever sealed for each check of the plan to replay, `by_chance` every sealed bucket of the split, `events` in the
-    order they happened, `begun` when each step began, `length` of a bucket in seconds. From `ended` on, None while it
-    runs, the variants were no longer called side by side: it had become `phase`.
+    order they happened, `begun` when each step began, `length` of a bucket in seconds at first. From `ended` on, None
+    while it runs, the variants were no longer called side by side: it had become `phase`.
     """
 
     registered: Rollout
     series: Sequence[Series]
-    events: Sequence[Look | Moved | Amended]
+    events: Sequence[Look | Moved | Amended | Rebucketed]
     begun: Mapping[int, datetime]
     length: int
     phase: Phase
@@ -109,6 +121,8 @@ def replay(recorded: Recorded, plan: Plan | None = None) -> Replayed:
         elif isinstance(event, Amended):
             if plan is None:
                 field.amend(event)
+        elif isinstance(event, Rebucketed):
+            field.rebucket(event)
         else:
             look = event
             field.look(event)
@@ -126,27 +140,32 @@ class _Field:
         self._recorded = recorded
         self._said: tuple[str | None, str | None] = (None, None)
         self._last: Decision | None = None
+        self._is_whole = False
         self._refused: list[Moved] = []
         self._decisions: list[Decision] = []
         self._evidence: list[_Evidence] = []
         self._begun: dict[int, datetime] = {}
         self._quick: Judgement | None = None
         self._splits = Splits(recorded.by_chance)
+        self._length = recorded.length
         self.rollout = replace(recorded.registered, plan=plan)
 
     def move(self, moved: Moved) -> None:
         """A person's act, if it is possible here."""
         try:
-            self._enter(self.rollout.moved(moved.verb, moved.at, accepted=moved.accepted))
+            after = self.rollout.moved(moved.verb, moved.at, accepted=moved.accepted)
         except Conflict:
             self._refused.append(moved)
-        else:
-            self._said = (None, None)
+            return
+        self._finish()
+        self._enter(after)
+        self._said = (None, None)
 
     def amend(self, amended: Amended) -> None:
         """The checks that go on keep their evidence, the others begin with what is called from then on."""
         if self.rollout.phase not in RUNNING:
             return
+        self._finish()
         kept = {evidence.check.identity: evidence for evidence in self._evidence}
         self.rollout = self.rollout.amended(amended.plan)
         self._evidence = [
@@ -156,15 +175,26 @@ class _Field:
         self._splits = Splits(amended.by_chance)
         self._quick, self._said = None, (None, None)
 
+    def rebucket(self, rebucketed: Rebucketed) -> None:
+        """All evidence is read anew."""
+        if self.rollout.phase not in RUNNING:
+            return
+        self._finish()
+        self._length = rebucketed.length
+        self._evidence = [self._begin(check, rebucketed.series) for check in self.rollout.plan.checks]
+        self._splits = Splits(rebucketed.by_chance)
+        self._quick = None
+
     def look(self, look: Look) -> None:
         if self.rollout.phase not in RUNNING:
             return
-        self._splits.read(look.at, self._recorded.length)
-        fresh = [evidence.read(look.at, self._recorded.length) for evidence in self._evidence]
+        self._splits.read(look.at, self._length)
+        fresh = [evidence.read(look.at, self._length) for evidence in self._evidence]
         if any(fresh):
             self._quick = None
         decision = self._decide(look, self._judged_quickly())
-        if is_news(decision, *self._said):
+        self._is_whole = is_news(decision, *self._said)
+        if self._is_whole:
             decision = self._decide(look, self._judged())
         self._last = decision
         if is_news(decision, *self._said):
@@ -174,20 +204,24 @@ class _Field:
 
     def next_sealed(self) -> float | None:
         """When the next bucket is read, in seconds since 1970; None when all are."""
-        due = (evidence.next_read(self._recorded.length) for evidence in self._evidence)
+        due = (evidence.next_read(self._length) for evidence in self._evidence)
         return min((at for at in due if at is not None), default=None)
 
     def replayed(self) -> Replayed:
-        last = self._last
-        if last is not None and last.rollout.phase in RUNNING and last not in self._decisions:
-            last = decide(last.rollout, self._judged(), last.conditions, last.at)
+        self._finish()
         return Replayed(
             decisions=tuple(self._decisions),
-            last=last,
+            last=self._last,
             rollout=self.rollout,
             begun=dict(self._begun),
             refused=tuple(self._refused),
         )
+
+    def _finish(self) -> None:
+        """Gives the last look its intervals and forecasts, while the evidence is still what it was at that look."""
+        if self._last is not None and not self._is_whole:
+            self._last = decide(self._last.rollout, self._judged(), self._last.conditions, self._last.at)
+            self._is_whole = True
 
     def _decide(self, look: Look, judgement: Judgement) -> Decision:
         return decide(self.rollout, judgement, self._conditions(look, judgement), look.at)

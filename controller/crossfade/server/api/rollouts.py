@@ -39,9 +39,9 @@ def plan() -> ResponseReturnValue:
     return jsonify(plan_route(state().engine, json_body(), now=datetime.now(UTC)))
 
 
-@needs(Role.VIEWER)
+@needs(Role.OPERATOR)
 def calibrate() -> ResponseReturnValue:
-    """A/A replays of a plan on a route's own traffic. Changes nothing."""
+    """A/A replays of a plan on a route's own traffic. Changes nothing, and works for it: for whoever may register."""
     return jsonify(calibrate_route(state().engine, json_body(), now=datetime.now(UTC)))
 
 

@@ -8,7 +8,8 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from crossfade.core.phase import PERSONS_VERBS, Verb
-from crossfade.errors import Conflict, Invalid, NotFound
+from crossfade.core.reading import Reader, number_in
+from crossfade.errors import Conflict, Invalid, NotFound, Problem
 from crossfade.server.auth import actor
 from crossfade.server.pages.message import message
 from crossfade.server.pages.session import page_needs
@@ -34,7 +35,6 @@ def act(rollout_id: int, verb: str) -> ResponseReturnValue:
     if request.method == "GET":
         return _asked(rollout_id, Verb(verb))
     reason = request.form.get("reason", "").strip()
-    version = request.form.get("version", "")
     try:
         do_act(
             state().engine,
@@ -43,14 +43,29 @@ def act(rollout_id: int, verb: str) -> ResponseReturnValue:
             reason=reason,
             actor=actor(),
             now=datetime.now(UTC),
-            version=int(version) if version.isdecimal() and len(version) < 10 else None,
+            version=_version(request.form.get("version", "")),
         )
     except Invalid as error:
-        return _asked(rollout_id, Verb(verb), reason=reason, wrong="; ".join(p.message for p in error.problems))
+        return _asked(rollout_id, Verb(verb), reason=reason, wrong="; ".join(_said(p) for p in error.problems))
     except Conflict as error:
         ways = [("See what is there now", url_for("pages.rollout", rollout_id=rollout_id))]
         return message(409, f"Nothing was done: {error}.", ways=ways), 409
     return redirect(url_for("pages.rollout", rollout_id=rollout_id), 303)
+
+
+def _version(text: str) -> int | None:
+    """The one that the person saw; None where the form does not say. Raises `Invalid`."""
+    if not text:
+        return None
+    reader = Reader({"version": number_in(text)})
+    version = reader.integer("version", least=1)
+    reader.check()
+    return version
+
+
+def _said(problem: Problem) -> str:
+    """It stands beside the field of the reason."""
+    return problem.message if problem.path == "reason" else str(problem)
 
 
 def _asked(rollout_id: int, verb: Verb, *, reason: str = "", wrong: str = "") -> ResponseReturnValue:
@@ -62,7 +77,7 @@ def _asked(rollout_id: int, verb: Verb, *, reason: str = "", wrong: str = "") ->
         verb=str(verb),
         grave=verb in GRAVE,
         follows=consequence(verb, view),
-        version=version if version.isdecimal() else view.version,
+        seen=version if version.isdecimal() else view.version,
         refusal=next((v.refusal for v in view.verbs if v.verb == verb and not v.allowed), ""),
         reason=reason,
         wrong=wrong,

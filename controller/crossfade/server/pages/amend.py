@@ -11,6 +11,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from crossfade.core.metric import NAMES
+from crossfade.core.reading import number_in
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.auth import actor
 from crossfade.server.pages.form import number
@@ -46,10 +47,9 @@ def amend(rollout_id: int) -> ResponseReturnValue:
     lines = _lines(view.plan, request.form if request.method == "POST" else None)
     if request.method == "GET":
         return _asked(view, lines, {})
-    version = request.form.get("version", "")
     body: dict[str, Any] = {"checks": _checks(lines, request.form), "reason": request.form.get("reason", "").strip()}
-    if version.isdecimal() and len(version) < 10:
-        body["version"] = int(version)
+    if version := request.form.get("version"):
+        body["version"] = number_in(version)
     try:
         amended = amend_checks(state().engine, rollout_id, body, actor=actor(), now=datetime.now(UTC))
     except Invalid as error:
@@ -70,7 +70,7 @@ def _asked(view: Any, lines: list[Line], wrong: Mapping[str, list[str]]) -> Resp
         new={name: request.form.get(f"new-{name}", "").strip() for name in NEW},
         new_path=f"checks[{sum(not line.removed for line in lines)}]",
         metrics=[*NAMES, "score.accuracy"],
-        version=version if version.isdecimal() else view.version,
+        seen=version if version.isdecimal() else view.version,
         reason=request.form.get("reason", ""),
         wrong=wrong,
     )

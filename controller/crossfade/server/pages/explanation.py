@@ -47,12 +47,12 @@ def _shown(rollout_id: int, decision: int | None) -> str:
 
 def figure(value: float | None, digits: int = 4) -> str:
     """A number of the arithmetic; a dash without one."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None else f"{value:z,.{digits}f}"
 
 
 def difference(value: float | None) -> str:
     """A difference of losses in points with its sign: plus is worse."""
-    return "–" if value is None else f"{100 * value:+.3f}"
+    return "–" if value is None else f"{100 * value:+z.3f}"
 
 
 def moment_of(seconds: int) -> datetime:

@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from crossfade.core.plan import DEFAULT_WEIGHTS, Breach
+from crossfade.core.reading import number_in
 from crossfade.errors import Problem
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
@@ -120,12 +121,9 @@ def _check(values: dict[str, str], into: list[dict[str, Any]], problems: list[Pr
 
 
 def number(text: str) -> float | int | str:
-    """The number the text says, or the text itself for core to refuse."""
-    plain = text.replace(" ", "").removesuffix("%")
-    try:
-        return int(plain) if re.fullmatch(r"[+-]?\d{1,15}", plain) else float(plain)
-    except ValueError:
-        return text
+    """The number as people type it, "1 000" and "5 %" too; any other text as it is, for core to refuse."""
+    found = number_in(text.replace(" ", "").removesuffix("%"))
+    return text if isinstance(found, str) else found
 
 
 def span(text: str) -> float | int | None:

@@ -9,8 +9,6 @@ from crossfade.core.sentence import duration
 from crossfade.server.pages.words import share
 from crossfade.server.views.rollout import RolloutView, StepView
 
-STOPPED = frozenset({Phase.ROLLED_BACK, Phase.ABORTED})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
@@ -23,8 +21,7 @@ class Station:
 
 
 def rail(view: RolloutView) -> list[Station]:
-    stopped = view.phase in STOPPED
-    stations = [_station(view, position, step, stopped) for position, step in enumerate(view.steps)]
+    stations = [_station(view, step) for step in view.steps]
     promoted = view.phase in (Phase.PROMOTED, Phase.SUPERSEDED)
     end = Station(
         weight="100 %",
@@ -35,9 +32,8 @@ def rail(view: RolloutView) -> list[Station]:
     return [*stations, end]
 
 
-def _station(view: RolloutView, position: int, step: StepView, stopped: bool) -> Station:
-    here = position == view.step and view.phase not in (Phase.PROMOTED, Phase.SUPERSEDED)
-    state = "stopped" if stopped and here and view.started_at else step.state
+def _station(view: RolloutView, step: StepView) -> Station:
+    state = step.state
     notes: list[str] = []
     if state == "done":
         notes.append(f"took {duration(step.spent_seconds)}" if step.spent_seconds else "done")

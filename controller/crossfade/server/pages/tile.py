@@ -94,7 +94,7 @@ def tile(figures: Mapping[str, Any]) -> Tile:
         drawing=_drawing(figures),
         meters=(
             _meter(f"{fall} by {gate} ruled out", figures["log_e_gate"], figures["log_e_gate_needed"], "good"),
-            _meter("green is worse", figures["log_e_worse"], figures["log_e_worse_needed"], "bad"),
+            _meter("green is worse, by this check alone", figures["log_e_worse"], figures["log_e_worse_needed"], "bad"),
         ),
         notes=tuple(_notes(figures)),
     )
@@ -116,6 +116,8 @@ def _meaning(figures: Mapping[str, Any], gate: str) -> str:
             return "shown to be worse than blue"
         case "inconclusive":
             return f"neither shown worse, nor shown within {gate}"
+        case _ if figures.get("awaits_look"):
+            return str(figures["sentence"])
         case _:
             return "nothing to compare yet"
 

@@ -47,7 +47,7 @@ def replay(rollout_id: int) -> ResponseReturnValue:
     given = fields(view.plan, request.args)
     found, wrong = None, []
     try:
-        body = {"plan": changes(view.plan, given)}
+        body = {"plan": changes(view.plan, given) if request.args else {}}
         found = replayed(state().engine, rollout_id, body, now=now, retention=state().retention)
     except Invalid as error:
         wrong = list(error.problems)

@@ -37,6 +37,7 @@ ACTS = {
     "undo": "Undo",
     "supersede": "Supersede",
     "amend": "Amend",
+    "rebucket": "Other buckets",
 }
 
 

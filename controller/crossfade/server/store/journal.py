@@ -15,6 +15,8 @@ from crossfade.server.store.schema import journal
 
 CONTROLLER = "controller"
 PERSON = "person"
+REBUCKET = "rebucket"
+"""The act of a controller that was started with another length of a time bucket."""
 
 
 def append(

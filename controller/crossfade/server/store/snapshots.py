@@ -18,10 +18,9 @@ def bump(connection: Connection) -> None:
     connection.execute(update(snapshot_state).values(version=snapshot_state.c.version + 1))
 
 
-def set_bucket_seconds(connection: Connection, seconds: int) -> None:
-    """Sets the length of a bucket, and raises the version if it is another than before."""
-    connection.execute(
-        update(snapshot_state)
-        .where(snapshot_state.c.bucket_seconds != seconds)
-        .values(bucket_seconds=seconds, version=snapshot_state.c.version + 1)
-    )
+def set_bucket_seconds(connection: Connection, seconds: int) -> int:
+    """Sets the length of a bucket, and raises the version if it is another than before. Returns what it was."""
+    before = connection.execute(select(snapshot_state.c.bucket_seconds).with_for_update()).scalar_one()
+    if before != seconds:
+        connection.execute(update(snapshot_state).values(bucket_seconds=seconds, version=snapshot_state.c.version + 1))
+    return int(before)

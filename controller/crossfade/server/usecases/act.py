@@ -50,8 +50,8 @@ def refuse_older(rollout: Rollout, version: int | None) -> None:
     """Raises `Conflict` when the rollout is not at the version that a person saw, None for whichever there is."""
     if version is not None and version != rollout.version:
         raise Conflict(
-            f"rollout {rollout.id} is at version {rollout.version} ({rollout.phase} at {rollout.weight:g} %) and you"
-            f" saw version {version}: look again, then act"
+            f"rollout {rollout.id} is at version {rollout.version} ({rollout.phase.said} at {rollout.weight:g} %) and"
+            f" you saw version {version}: look again, then act"
         )
 
 

@@ -74,7 +74,8 @@ def amend_checks(engine: Engine, rollout_id: int, body: object, *, actor: str, n
     with begin(engine) as connection:
         stored = rollouts.find(connection, rollout_id, lock=True)
         rollout = stored.rollout
-        refuse_older(rollout, version)
+        if "version" not in {problem.path for problem in reader.problems}:
+            refuse_older(rollout, version)
         rollout.amended(rollout.plan)  # refuses a rollout that is not running or paused
         wanted = _wanted(connection, stored, reader, asked, now)
         reader.check()
@@ -183,6 +184,7 @@ def _save(
         now=at,
         plan=plan,
         plan_hash=plan_hash,
+        worst=None,
         **beside,
     )
     journal.append(

@@ -13,6 +13,7 @@ from crossfade.core.evidence import EMPTY, Summary
 from crossfade.core.metric import ERROR_RATE
 from crossfade.core.plan import Check, Plan, read_plan
 from crossfade.core.reading import Reader
+from crossfade.core.route import Route
 from crossfade.core.sealing import SETTLED
 from crossfade.server.database import begin
 from crossfade.server.limits import fix_limits
@@ -32,6 +33,8 @@ LEAST_BUCKETS = 2
 AMPLE = 2.0
 """So many times what nine of ten rollouts take is read of blue's past."""
 QUICK_BUCKETS = 200
+REPORTED = 30.0
+"""Seconds within which a call that has ended is surely recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,26 @@ def plan_route(engine: Engine, body: object, *, now: datetime) -> dict[str, Any]
         known = replace(known, traffic=traffic)
     given = {metric: like(loss, known.history.get(metric, EMPTY)) for metric, loss in base.items()}
     known = replace(known, history={**known.history, **given})
-    return {"route": route, "forecast": forecast(plan, known).to_dict()}
+    found = forecast(plan, known)
+    warning = unjudged(plan, stored.route)
+    found = replace(found, sentences=(*found.sentences, *([warning] if warning else [])))
+    return {"route": route, "forecast": found.to_dict()}
+
+
+def unjudged(plan: Plan, route: Route) -> str:
+    """That calls may hang for longer than a check waits for them, in a sentence; empty where none may."""
+    policy = route.policy
+    name = "stream_deadline" if policy.stream_deadline > policy.deadline else "deadline"
+    longest = getattr(policy, name)
+    short = [check for check in plan.checks if not check.is_score and check.maturity < longest]
+    if not short:
+        return ""
+    waits = " and ".join(f"{check.said} ({check.maturity:g} s)" for check in short)
+    return (
+        f"A call of {route.name} may take {longest:g} s (its {name}), which is longer than the maturity of {waits}:"
+        f" calls that hang beyond that are never judged. Give a maturity of {longest + REPORTED:g} s, or the route"
+        " shorter deadlines."
+    )
 
 
 def forecast(plan: Plan, known: Known, *, quick: bool = False) -> Forecast:
@@ -105,7 +127,7 @@ def forecast_typed(engine: Engine, route: str, plan: Plan, now: datetime, *, qui
     return forecast(started_with(plan, measure(plan, recording), given), known, quick=quick)
 
 
-def expect(plan: Plan, known: Known) -> dict[str, Any]:
+def expect(plan: Plan, known: Known, route: Route) -> dict[str, Any]:
     """{"traffic", "text", "steps": [{"weight", "green_calls_per_hour", "least_seconds"}], "forecast"}: what registering
     replies; the forecast is a quick one."""
     found = forecast(plan, known, quick=True)
@@ -119,7 +141,7 @@ def expect(plan: Plan, known: Known) -> dict[str, Any]:
     ]
     return {
         "traffic": known.traffic,
-        "text": " ".join(found.sentences),
+        "text": " ".join(filter(None, [*found.sentences, unjudged(plan, route)])),
         "steps": steps,
         "forecast": found.to_dict(),
     }

@@ -87,7 +87,9 @@ def register_rollout(
         rollout = _save(connection, stored, green, plan, lookups, calibration, actor=actor, reason=reason, now=now)
         if start:
             rollout = _start(connection, rollout, actor=actor, reason=reason, now=now)
-    return Registered(rollout=rollout, expect=expect(plan, known), calibration=calibration, lookups=lookups)
+    return Registered(
+        rollout=rollout, expect=expect(plan, known, stored.route), calibration=calibration, lookups=lookups
+    )
 
 
 def _free_route(connection: Connection, name: str, *, lock: bool = False) -> StoredRoute:

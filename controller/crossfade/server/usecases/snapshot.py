@@ -11,7 +11,8 @@ from crossfade.core.rollout import Rollout
 from crossfade.core.snapshot import Entry, Live, Snapshot
 from crossfade.server.database import begin
 from crossfade.server.keys import call_id_key
-from crossfade.server.store import declared, rollouts, snapshots
+from crossfade.server.store import declared, journal, rollouts, snapshots
+from crossfade.server.store.journal import REBUCKET
 
 
 def current_snapshot(engine: Engine, *, now: datetime, secret: str) -> Snapshot:
@@ -46,7 +47,26 @@ def current_version(engine: Engine) -> int:
         return snapshots.state(connection)[0]
 
 
-def configure(engine: Engine, *, bucket_seconds: int) -> None:
-    """Sets how long a time bucket is, for every shim and the scheduler. A controller says it when it starts."""
+def configure(engine: Engine, *, bucket_seconds: int, now: datetime) -> None:
+    """Sets how long a time bucket is, for every shim and the scheduler. A controller says it when it starts.
+
+    The journal of every rollout that runs or is paused has it, so that its past is read by the length of then.
+    """
     with begin(engine) as connection:
-        snapshots.set_bucket_seconds(connection, bucket_seconds)
+        before = snapshots.set_bucket_seconds(connection, bucket_seconds)
+        for stored in rollouts.all_live(connection) if before != bucket_seconds else ():
+            if live_part(stored.rollout) is not None:
+                journal.append(
+                    connection,
+                    at=max(now, stored.evaluated_at or now),
+                    subject=f"rollout {stored.rollout.id}",
+                    actor=journal.CONTROLLER,
+                    kind=journal.CONTROLLER,
+                    act=REBUCKET,
+                    reason="",
+                    sentence=f"A time bucket is {bucket_seconds} s long from now on, and was {before} s: the"
+                    " evidence is read anew by that.",
+                    numbers={"before": before, "after": bucket_seconds},
+                    rollout=stored.rollout,
+                    plan_hash=stored.plan_hash,
+                )

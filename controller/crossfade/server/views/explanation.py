@@ -76,8 +76,9 @@ def explanation(
         look = _look(connection, rollout_id, entry)
         entry = entry or _entry_of(entries, look)
         plan = past.plan_in_force(stored, entries, look.at)
-        series = evidence(connection, stored, plan, look.at)
-        chance = by_chance(connection, stored, plan, look.at)
+        length = past.length_then(connection, entries, look.at)
+        series = evidence(connection, stored, plan, look.at, length=length)
+        chance = by_chance(connection, stored, plan, look.at, length=length)
     before = [other for other in entries if (other.id < entry.id if entry else other.at < look.at)]
     rollout = replace(past.after(past.registered(stored, entries), before), plan=plan)
     judgement, checks = explain(plan, series, step=rollout.step, last=buckets)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row
 
-from crossfade.core.changes import changed_plan, unamended
+from crossfade.core.changes import changed_plan
 from crossfade.core.decision import Decision, apply
 from crossfade.core.plan import plan_to_dict
 from crossfade.core.reading import Reader
@@ -17,7 +17,6 @@ from crossfade.core.sentence import sentence
 from crossfade.server import past
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
-from crossfade.server.gather import evidence
 from crossfade.server.store import evaluations, journal, rollouts
 from crossfade.server.views.agreement import differences
 from crossfade.server.views.plain import plain_object
@@ -72,6 +71,8 @@ class ReplayView:
 def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, retention: timedelta) -> ReplayView:
     """`body` is {"plan": what changes in it}; without changes the rollout's own plan.
 
+    A plan as the rollout's is its own too, unless it was amended: then it is asked what these checks would have decided
+    from the start.
     Raises `NotFound`; `Invalid` with every problem of the plan; `Conflict` when the evidence is past retention.
     """
     reader = Reader(body)
@@ -81,15 +82,14 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
         stored = rollouts.find(connection, rollout_id)
         own = stored.rollout.plan
         typed = changed_plan(own, {} if changes is None else changes)
-        same = typed == unamended(own)
+        same = not changes or typed == own
         past.refuse_dropped(connection, stored, now=now, retention=retention)
         entries = journal.of_rollout(connection, rollout_id)
         looks = evaluations.every(connection, rollout_id)
         until = now if stored.rollout.ended_at or not looks else looks[-1].at
-        plan = past.registered(stored, entries).plan if same else typed
-        series = evidence(connection, stored, plan, until)
-        record = past.recorded(connection, stored, entries=entries, looks=looks, series=series, until=until)
-    found = replay(record, None if same else typed)
+        plan = None if same else typed
+        record = past.recorded(connection, stored, entries=entries, looks=looks, plan=plan, until=until)
+    found = replay(record, plan)
     exposed = exposure(record, found) if looks else None
     decisions = tuple(_decision(each) for each in found.decisions)
     journalled = tuple(_entry(entry) for entry in entries if past.is_decision(entry))

@@ -18,6 +18,7 @@ from crossfade.server.store import declared, evaluations, journal, observations,
 from crossfade.server.store import rollouts as store
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
+from crossfade.server.views import checks
 from crossfade.server.views.durations import DurationView, durations
 from crossfade.server.views.fleet import bake_left, needs_person
 from crossfade.server.views.journal import Entry, entries
@@ -26,7 +27,9 @@ from crossfade.server.views.plain import plain_object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """One step of the rail. `state` is done, current or to_come; the weight is percent, times are seconds."""
+    """One step of the rail. `state` is done, current, to_come or stopped, where the rollout ended without a promotion;
+    the weight is percent, times are seconds.
+    """
 
     weight: float
     bake: float
@@ -74,8 +77,9 @@ class VerbView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutView:
-    """`tiles` holds one dict a check, see `server.figures.verdict_figures`; empty before the first evaluation;
-    `split` what was then known of the split of the calls, see `server.figures.split_figures`.
+    """`tiles` holds one dict a check, see `views.checks.tiles`; empty before the first evaluation. `worst` and
+    `log_e_worse` are None while no look was at these very checks. `split` is what was known of the split of the calls
+    at the last look, see `server.figures.split_figures`.
 
     `weight` is green's share wanted, `observed_weight` the share of the calls of the step under way, in percent or
     None without calls. `act` and `reason` are of the last decision, `sentence` says what happens next and why.
@@ -154,7 +158,8 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
         value, place = stored.rollout, {"rollout": rollout_id, "route": stored.route_id}
         latest = evaluations.latest(connection, rollout_id)
         calls, green = observations.step_calls(connection, **place, step=value.step)
-        tiles = tuple(latest.verdicts) if latest else ()
+        looked = latest.verdicts if latest else []
+        tiles, current = checks.tiles(value, looked), latest if checks.are_of(value, looked) else None
         blue_view, green_view = _variants(connection, value, stored.route_id)
         return RolloutView(
             id=value.id,
@@ -176,8 +181,8 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             act=stored.act,
             reason=stored.reason,
             worst=stored.worst,
-            log_e_worse=latest.log_e_worse if latest else None,
-            log_e_worse_needed=latest.log_e_worse_needed if latest else None,
+            log_e_worse=current.log_e_worse if current else None,
+            log_e_worse_needed=current.log_e_worse_needed if current else None,
             tiles=tiles,
             split=latest.split if latest else None,
             conditions=latest.conditions if latest else {},
@@ -250,6 +255,7 @@ def _steps(connection: Connection, stored: Stored, now: datetime) -> tuple[StepV
     started = _step_starts(connection, value)
     running = value.phase in (Phase.PROGRESSING, Phase.PAUSED)
     promoted = value.phase in (Phase.PROMOTED, Phase.SUPERSEDED)
+    here = "stopped" if value.phase in (Phase.ROLLED_BACK, Phase.ABORTED) else "current"
     views = []
     for index, step in enumerate(value.plan.steps):
         begun = started.get(index)
@@ -261,7 +267,7 @@ def _steps(connection: Connection, stored: Stored, now: datetime) -> tuple[StepV
                 weight=step.weight,
                 bake=step.bake,
                 approve=step.approve,
-                state="done" if done else "current" if current else "to_come",
+                state="done" if done else here if current else "to_come",
                 spent_seconds=max(0.0, (until - begun).total_seconds()) if begun else None,
                 left_seconds=bake_left(stored, now) if current and running else None,
                 started_at=begun,
