@@ -30,6 +30,11 @@ class Watch:
         self.connection: Any = None  # urllib3's connection, once the pool has given it
         self.response: Any = None  # urllib3's response: a connection to be closed has let go of its socket
 
+    def end(self) -> None:
+        """Ends the attempt now, and until it is over: a connection that is just being made has no socket yet."""
+        self.due = -math.inf
+        self.cut()
+
     def cut(self) -> None:
         self.expired = True
         for found in (_socket_of_response(self.response), getattr(self.connection, "sock", None)):
@@ -84,7 +89,7 @@ class Watchdog:
             time.sleep(_PACE)
             now = time.monotonic()
             for watch in list(self._watches.values()):
-                if now >= watch.due and not watch.expired:
+                if now >= watch.due:
                     watch.cut()
 
 

@@ -17,17 +17,18 @@ from crossfade.shim.call import Call
 from crossfade.shim.client import open_call
 from crossfade.shim.context import Said
 from crossfade.shim.course import Ask, Busy
+from crossfade.shim.following import endpoint_of, region_of
 from crossfade.shim.recorder import Recorder
 from crossfade.sidecar import bedrock, completion, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
 from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, end, error_answer
 from crossfade.sidecar.passage import pass_on
 from crossfade.sidecar.request import (
+    ASYNC_PATH,
     BadRequest,
     Request,
     raw_path,
-    read_params,
-    read_path,
+    read_request,
     read_said,
     upstream_headers,
 )
@@ -130,17 +131,11 @@ class App:
     # Bedrock's face
 
     async def _bedrock(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
-        found = read_path(asked.path) if asked.method == "POST" else None
-        if found is not None:
-            operation, model_id = found
-            request = Request(
-                operation=operation,
-                model_id=model_id,
-                body=body,
-                params=read_params(operation, body),
-                headers=upstream_headers(asked.headers.items()),
-            )
-            call = self._route(request, read_said(asked.headers.items(), request.params.get("requestMetadata")))
+        headers = upstream_headers(asked.headers.items())
+        request = read_request(asked.path, body, headers) if asked.method == "POST" else None
+        if request is not None:
+            said = read_said(asked.headers.items(), request.params.get("requestMetadata"))
+            call = self._route(request, said, asked)
             if call is not None:
                 try:
                     ending, ask = await drive(call, request, self._upstream)
@@ -149,7 +144,7 @@ class App:
                 else:
                     await self._answer(call, ending, ask, protocol)
                     return
-        await self._pass_on(asked, body, protocol)
+        await self._pass_on(asked, body, headers, protocol)
 
     async def _answer(self, call: Call, ending: Ending, ask: Ask | None, protocol: HTTPProtocol) -> None:
         whole = bedrock.whole(call, ending, ask)
@@ -159,31 +154,34 @@ class App:
         assert isinstance(ending, Stream | Busy)
         await _stream(protocol, bedrock.stream_headers(call, ending), bedrock.streamed(call, ending))
 
-    async def _pass_on(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
-        region = signed_region(asked.headers) or self._upstream.identity.region
-        head, frames = await pass_on(
-            self._upstream,
-            asked.method,
-            raw_path(asked.path),
-            asked.query,
-            upstream_headers(asked.headers.items()),
-            body,
-            region,
-        )
+    async def _pass_on(self, asked: Asked, body: bytes, headers: dict[str, str], protocol: HTTPProtocol) -> None:
+        region, url = self._home(asked), None
+        if asked.path.startswith(f"{ASYNC_PATH}/"):  # what was started in a region is there
+            region = region_of(asked.path.removeprefix(f"{ASYNC_PATH}/")) or region
+            snapshot = self._source.snapshot
+            url = endpoint_of(snapshot, region) if snapshot and region != self._home(asked) else None
+        url = url or self._upstream.endpoint(region)
+        path = raw_path(asked.path)
+        head, frames = await pass_on(self._upstream, asked.method, url, path, asked.query, headers, body, region)
         if frames is None:
             _send(protocol, head)
         else:
             await _stream(protocol, head.headers, frames)
 
-    def _route(self, request: Request, said: Said) -> Call | None:
+    def _home(self, asked: Asked) -> str:
+        """Where a call would have gone without the sidecar."""
+        return signed_region(asked.headers) or self._upstream.identity.region
+
+    def _route(self, request: Request, said: Said, asked: Asked) -> Call | None:
         """The call, or None if it is none of any route's."""
-        snapshot = self._source.snapshot
+        snapshot, source = self._source.snapshot, self._source
         entry = snapshot.entries.get(request.model_id) if snapshot else None
         if snapshot is None or entry is None:
             return None
         try:
+            home = self._home(asked)
             return open_call(
-                snapshot, entry, request.operation, request.params, said, self._source.board, self._source.recorder
+                snapshot, entry, request.operation, request.params, said, source.board, source.recorder, home
             )
         except Exception:
             log.warning("Crossfade could not route a call", exc_info=True, extra={"action": "left_to_bedrock"})
@@ -215,7 +213,7 @@ class App:
         metadata = document.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         said = read_said(asked.headers.items(), {"crossfade-key": document.get("user"), **metadata})
-        call = self._route(request, said)
+        call = self._route(request, said, asked)
         if call is None:
             raise BadRequest(f"no route is named {model!r}; GET /v1/models lists them", 404)
         try:
