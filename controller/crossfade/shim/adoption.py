@@ -21,12 +21,15 @@ _lock = threading.Lock()
 
 
 class _Watched:
-    """Tells the attempt which connection it got, so that the watchdog can end it."""
+    """Tells the attempt which connection it got, so that the watchdog can end it, and the connection whose it is: an
+    attempt that is over must not end the next one on it."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)  # type: ignore[misc]
-        if isinstance(HERE.attempt, Attempt):
-            HERE.attempt.watch.connection = connection
+        watch = HERE.attempt.watch if isinstance(HERE.attempt, Attempt) else None
+        connection.crossfade_watch = watch
+        if watch is not None:
+            watch.connection = connection
         return connection
 
 

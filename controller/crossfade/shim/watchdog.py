@@ -37,7 +37,10 @@ class Watch:
 
     def cut(self) -> None:
         self.expired = True
-        for found in (_socket_of_response(self.response), getattr(self.connection, "sock", None)):
+        connection = self.connection
+        if getattr(connection, "crossfade_watch", None) is not self:  # back in the pool, and another's by now
+            connection = None
+        for found in (_socket_of_response(self.response), getattr(connection, "sock", None)):
             if found is not None:
                 # Whatever the socket is (TLS within TLS has none of its own): one must not end the watch over all.
                 with contextlib.suppress(Exception):
