@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from crossfade.shim.context import Said
 from crossfade.shim.course import Ask, Busy
 from crossfade.shim.following import endpoint_of, region_of
 from crossfade.shim.recorder import Recorder
-from crossfade.sidecar import bedrock, completion, openai
+from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
-from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, end, error_answer
+from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, error_answer
 from crossfade.sidecar.passage import pass_on
 from crossfade.sidecar.request import (
     ASYNC_PATH,
@@ -192,82 +191,25 @@ class App:
     async def _openai(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
         if (asked.method, asked.path) == ("GET", "/v1/models"):
             snapshot = self._source.snapshot
-            names = sorted(snapshot.entries) if snapshot else []
-            listed = [{"id": name, "object": "model", "created": 0, "owned_by": "crossfade"} for name in names]
-            _send(protocol, _json({"object": "list", "data": listed}))
+            _send(protocol, chat.models(sorted(snapshot.entries) if snapshot else []))
             return
         if (asked.method, asked.path) != ("POST", "/v1/chat/completions"):
             raise BadRequest("known are POST /v1/chat/completions and GET /v1/models", 404)
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            raise BadRequest("the body is no JSON") from None
-        model, streams, params = openai.to_converse(document)
-        request = Request(
-            operation="ConverseStream" if streams else "Converse",
-            model_id=model,
-            body=json.dumps(params).encode(),
-            params=params,
-            headers={"content-type": "application/json", "accept": "application/json"},
-        )
-        metadata = document.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        said = read_said(asked.headers.items(), {"crossfade-key": document.get("user"), **metadata})
-        call = self._route(request, said, asked)
+        question = chat.read(body)
+        request = question.request
+        call = self._route(request, read_said(asked.headers.items(), question.metadata), asked)
         if call is None:
-            raise BadRequest(f"no route is named {model!r}; GET /v1/models lists them", 404)
+            raise BadRequest(f"no route is named {request.model_id!r}; GET /v1/models lists them", 404)
         try:
             ending, ask = await drive(call, request, self._upstream)
         except Untouched:
             raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
         whole = bedrock.whole(call, ending, ask)
         if whole is not None:
-            _send(protocol, _completion(whole, call, model))
+            _send(protocol, chat.whole(whole, call, request.model_id))
             return
         assert isinstance(ending, Stream | Busy)
-        wants_usage = bool((document.get("stream_options") or {}).get("include_usage"))
-        chunks = completion.Chunks(id=call.id, model=model, usage=wants_usage)
-        told = [
-            ("content-type", "text/event-stream; charset=utf-8"),
-            ("cache-control", "no-cache"),
-            *(pair for pair in bedrock.stream_headers(call, ending) if pair[0].startswith("x-crossfade-")),
-        ]
-        await _stream(protocol, told, _sse(call, ending, chunks))
-
-
-async def _sse(call: Call, ending: Stream | Busy, chunks: completion.Chunks) -> Any:
-    if isinstance(ending, Busy):
-        for event in ending.answer["stream"]:
-            for name, members in event.items():
-                for chunk in chunks.event(name, members):
-                    yield chunk
-        yield completion.DONE
-        return
-    frames = ending.relay.frames(
-        call.settings.stall, call.deadline, lambda outcome, raised: end(call, ending, outcome, raised)
-    )
-    good = True
-    async with aclosing(frames):
-        async for found in frames:
-            good = good and found[-1].kind == "event"
-            if said := b"".join(chunk for one in found for chunk in chunks.of(one)):
-                yield said
-    if good:  # a stream that broke off has no end: a client that only looks for it must not take it for whole
-        yield completion.DONE
-
-
-def _completion(whole: Whole, call: Call, model: str) -> Whole:
-    told = [pair for pair in whole.headers if pair[0].startswith(("x-crossfade-", "x-amzn-requestid", "retry-after"))]
-    headers = [("content-type", "application/json"), *told]
-    document = json.loads(whole.body) if whole.status == 200 else None
-    if document is not None:
-        return Whole(200, headers, json.dumps(completion.completion(document, id=call.id, model=model)).encode())
-    code = dict(whole.headers).get("x-amzn-errortype", "").partition(":")[0] or None
-    try:
-        message = str(json.loads(whole.body).get("message") or "")
-    except (ValueError, AttributeError):
-        message = ""
-    return Whole(whole.status, headers, openai.error(whole.status, message or f"Bedrock answered {whole.status}", code))
+        await _stream(protocol, chat.stream_headers(call, ending), chat.streamed(call, ending, question))
 
 
 def _asked(scope: Scope) -> Asked:
@@ -290,10 +232,6 @@ def _refused(path: str, refused: BadRequest) -> Whole:
         return Whole(refused.status, [("content-type", "application/json")], body)
     codes = {401: "UnrecognizedClientException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
     return error_answer(refused.status, codes.get(refused.status, "ValidationException"), str(refused))
-
-
-def _json(document: Any) -> Whole:
-    return Whole(200, [("content-type", "application/json")], json.dumps(document).encode())
 
 
 def _send(protocol: HTTPProtocol, whole: Whole) -> None:
