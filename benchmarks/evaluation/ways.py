@@ -12,15 +12,18 @@ import numpy as np
 
 from crossfade.core.evidence import Bucket, Series, Summary
 from crossfade.core.plan import Check, Plan, Step
+from crossfade.core.split import GROUPS
 from crossfade.core.verdict import Judgement
 from crossfade.stats.carried import Carried, as_document, from_document, start_carried
 from crossfade.stats.judge import judge, judge_carried
 
+KEYED = "error_rate, each call with a key"
 EVIDENCE = {
     "error_rate": Check(metric="error_rate", margin=0.5),
+    KEYED: Check(metric="error_rate", margin=0.5),
     "score.accuracy": Check(metric="score.accuracy", margin=1),
 }
-"""A check of losses of 0 or 1, and one of losses between."""
+"""A check of losses of 0 or 1, without keys and with a key on each call, and one of losses between."""
 ANEW = "all buckets anew"
 TICKS_A_ROUND = 10
 CALLS_PER_BUCKET = 100
@@ -49,6 +52,8 @@ def measure(evidence: str, *, buckets: int, rounds: int, seed: int) -> list[Time
     """
     check = EVIDENCE[evidence]
     drawn = made(np.random.default_rng(seed), buckets + rounds * TICKS_A_ROUND, binary=not check.is_score)
+    if evidence == KEYED:
+        drawn = [with_keys(np.random.default_rng(seed + bucket.start), bucket) for bucket in drawn]
     past, new = drawn[:buckets], drawn[buckets:]
     ways = ways_of(check, past)
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -85,6 +90,17 @@ def ways_of(check: Check, past: list[Bucket]) -> dict[str, tuple[Callable[[Bucke
         "carried": (lambda bucket: judge_carried(plan, [carried.after([bucket])], step=0), 10.0),
         "carried, read from and written to JSON": (from_kept, 10.0),
     }
+
+
+def with_keys(rng: np.random.Generator, bucket: Bucket) -> Bucket:
+    """The same calls, each in one of the groups of keys."""
+
+    def spread(whole: Summary) -> dict[int, Summary]:
+        bad, good = (rng.multinomial(k, [1 / GROUPS] * GROUPS) for k in (int(whole.s), int(whole.n - whole.s)))
+        counts = zip(range(GROUPS), (bad + good).tolist(), bad.tolist(), strict=True)
+        return {group: Summary(n, s, s) for group, n, s in counts if n}
+
+    return replace(bucket, blue_groups=spread(bucket.blue), green_groups=spread(bucket.green))
 
 
 def made(rng: np.random.Generator, count: int, *, binary: bool) -> list[Bucket]:

@@ -184,7 +184,14 @@ def test_the_groups_of_keys_add_up_by_bucket_and_variant(plane: Plane) -> None:
     plane.observe(plane.row("green", 3, **{**place, "ago": 80}, keyed=3, groups={64: (3, 0)}))
     with plane.engine.connect() as connection:
         found = group_sums(
-            connection, rollout=rollout.id, route=1, after=0, sealed=int(plane.now.timestamp()), seal=LENGTH + MATURITY
+            connection,
+            Check(metric="error_rate", margin=1),
+            rollout=rollout.id,
+            route=1,
+            after=0,
+            sealed=int(plane.now.timestamp()),
+            seal=LENGTH + MATURITY,
+            length=LENGTH,
         )
     assert [(row.variant, row.grp, row.n, row.s) for row in found] == [
         ("blue", 0, 9, 1),

@@ -21,7 +21,7 @@ from crossfade.errors import Conflict
 from crossfade.simulation.exposure import exposure
 from crossfade.simulation.findings import notes, outcome
 from crossfade.simulation.replay import Amended, Look, Moved, Recorded, Replayed, replay
-from crossfade.simulation.traffic import Graded, Independent
+from crossfade.simulation.traffic import Graded, Independent, Made
 from crossfade.stats.judge import judge
 
 BEGIN = datetime(2026, 11, 23, 12, 0, 3, tzinfo=UTC)
@@ -76,15 +76,14 @@ def live(
             break
         start = int((now - timedelta(seconds=LENGTH)).timestamp()) // LENGTH * LENGTH
         for step in {_heard(begun, start), _heard(begun, start + LENGTH)}:
-            traffic = Graded() if graded else Independent()
+            traffic = Graded() if graded else Independent(2, keyed=True)
             weights = np.array([plan.steps[step].weight / 100])
             for check, m in zip(
                 plan.checks,
                 traffic.draw(rng, np.arange(1), weights, calls, [(blue, green)] * len(plan.checks)),
                 strict=True,
             ):
-                n_g, s_g, q_g, n_b, s_b, q_b = (float(column[0]) for column in m)
-                made[check.metric].append(Bucket(start, step, Summary(int(n_b), s_b, q_b), Summary(int(n_g), s_g, q_g)))
+                made[check.metric].append(_bucket(start, step, m))
         sealed = [
             Series(
                 c.metric,
@@ -117,6 +116,16 @@ def live(
         ended=rollout.ended_at,
     )
     return Lived(plan=plan, recorded=recorded, decisions=decisions)
+
+
+def _bucket(start: int, step: int, made: Made) -> Bucket:
+    n_g, s_g, q_g, n_b, s_b, q_b = (float(column[0]) for column in made[:6])
+    by_key = [{}, {}] if made.groups is None else [_groups(table) for table in made.groups[0]]
+    return Bucket(start, step, Summary(int(n_b), s_b, q_b), Summary(int(n_g), s_g, q_g), by_key[1], by_key[0])
+
+
+def _groups(table: np.ndarray) -> dict[int, Summary]:
+    return {group: Summary(int(n), s, q) for group, (n, s, q) in enumerate(table.tolist()) if n}
 
 
 def _heard(begun: dict[int, datetime], at: float) -> int:

@@ -72,7 +72,7 @@ def test_error_of_a_share_is_not_nothing_at_the_ends() -> None:
     assert share_of(31, 1000).error == pytest.approx(1.96 * (0.031 * 0.969 / 1000) ** 0.5, rel=0.02)
 
 
-@pytest.mark.parametrize("traffic", [Independent(4), Graded(), Late(), Users(count=50)], ids=str)
+@pytest.mark.parametrize("traffic", [Independent(4), Graded(), Late(), Users(count=500)], ids=str)
 def test_every_kind_of_traffic_plays(traffic: object) -> None:
     result = simulate(case(0.3, 50, runs=3, most_calls=3_000, traffic=traffic))
     assert result.rolled_back.share == 1

@@ -28,27 +28,42 @@ class Case:
 
 
 def case_to_dict(case: Case) -> dict[str, Any]:
-    """As JSON; a bucket is (start, step, blue's n, s, q, green's n, s, q)."""
+    """As JSON; a bucket is (start, step, blue's n, s, q, green's n, s, q), and where calls have keys blue's groups and
+    green's, each (group, n, s, q)."""
     return {
         "margin": case.margin,
         "weights": list(case.weights),
         "step": case.step,
         "overdispersion": case.overdispersion,
         "history": _sums(case.history),
-        "buckets": [[k.start, k.step, *_sums(k.blue), *_sums(k.green)] for k in case.buckets],
+        "buckets": [[k.start, k.step, *_sums(k.blue), *_sums(k.green), *_groups(k)] for k in case.buckets],
     }
 
 
 def case_from_dict(name: str, held: dict[str, Any]) -> Case:
     return Case(
         name=name,
-        buckets=tuple(Bucket(k[0], k[1], Summary(*k[2:5]), Summary(*k[5:8])) for k in held["buckets"]),
+        buckets=tuple(
+            Bucket(
+                k[0],
+                k[1],
+                Summary(*k[2:5]),
+                Summary(*k[5:8]),
+                *({group: Summary(*sums) for group, *sums in groups} for groups in k[8:]),
+            )
+            for k in held["buckets"]
+        ),
         history=Summary(*held["history"]),
         margin=held["margin"],
         weights=tuple(held["weights"]),
         step=held["step"],
         overdispersion=held["overdispersion"],
     )
+
+
+def _groups(bucket: Bucket) -> list[list[list[float]]]:
+    both = (bucket.blue_groups, bucket.green_groups)
+    return [[[group, *_sums(sums)] for group, sums in groups.items()] for groups in both] if any(both) else []
 
 
 def _sums(summary: Summary) -> list[float]:
@@ -89,6 +104,41 @@ def drawn(
             is_green = rng.random() < weight
             losses[is_green] += [(green if is_green else blue)(rng)] * clump
         made.append(Bucket(10 * t, step, summed(losses[False]), summed(losses[True])))
+    return tuple(made)
+
+
+def by_user(
+    seed: int,
+    buckets: int,
+    blue: Draw,
+    green: Draw,
+    *,
+    weight: float,
+    users: int,
+    spread: float = 0.3,
+    keyed: float = 1.0,
+    calls: int = 60,
+    step: int = 0,
+    start: int = 0,
+) -> tuple[Bucket, ...]:
+    """Users who keep their variant; `spread` of their calls lose what the first of them did. A share `keyed` of the
+    users is known by a key."""
+    rng = Random(seed)
+    kept = [(rng.random() < weight, rng.randrange(128) if rng.random() < keyed else None) for _ in range(users)]
+    first = [(green if is_green else blue)(rng) for is_green, _ in kept]
+    made = []
+    for t in range(start, start + buckets):
+        losses: dict[bool, list[float]] = {True: [], False: []}
+        grouped: dict[bool, dict[int, list[float]]] = {True: {}, False: {}}
+        for _ in range(calls):
+            user = rng.randrange(users)
+            is_green, group = kept[user]
+            loss = first[user] if rng.random() < spread else (green if is_green else blue)(rng)
+            losses[is_green].append(loss)
+            if group is not None:
+                grouped[is_green].setdefault(group, []).append(loss)
+        groups = ({g: summed(grouped[v][g]) for g in sorted(grouped[v])} for v in (False, True))
+        made.append(Bucket(10 * t, step, summed(losses[False]), summed(losses[True]), *groups))
     return tuple(made)
 
 
@@ -263,6 +313,48 @@ CASES = (
         history=bad(1_333, 9),
         margin="7",
         weights=("1", "5"),
+        step=0,
+    ),
+    Case(
+        name="users who return and differ",
+        buckets=by_user(150, 60, rate(0.1), rate(0.1), weight=0.3, users=80),
+        history=bad(10_000, 1_000),
+        margin="2",
+        weights=("30",),
+        step=0,
+    ),
+    Case(
+        name="users of whom some have no key, through two steps",
+        buckets=by_user(160, 30, rate(0.1), rate(0.25), weight=0.2, users=400, keyed=0.6)
+        + by_user(161, 40, rate(0.1), rate(0.25), weight=0.5, users=400, keyed=0.6, step=1, start=30),
+        history=bad(10_000, 1_000),
+        weights=("20", "50"),
+        step=1,
+    ),
+    Case(
+        name="scores of users who return",
+        buckets=by_user(170, 50, graded(0.15), graded(0.3), weight=0.5, users=150, spread=0.4),
+        history=GRADED_HISTORY,
+        margin="2",
+        weights=("50",),
+        step=0,
+    ),
+    Case(
+        name="keys from the thirtieth bucket on, bad from the second block",
+        buckets=drawn(180, 30, rate(0.05), rate(0.05), weight=0.3, calls=30)
+        + by_user(181, 130, rate(0.05), rate(0.05), weight=0.3, users=300, calls=30, start=30)
+        + by_user(182, 25, rate(0.05), rate(0.5), weight=0.3, users=300, calls=30, start=160),
+        history=bad(10_000, 500),
+        margin="2",
+        weights=("30",),
+        step=0,
+    ),
+    Case(
+        name="users of whom a few are green's: more calls will not do",
+        buckets=by_user(190, 40, rate(0.3), rate(0.2), weight=0.15, users=60, spread=0.6),
+        history=bad(10_000, 3_000),
+        margin="1",
+        weights=("5", "50"),
         step=0,
     ),
     Case(

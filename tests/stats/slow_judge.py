@@ -19,7 +19,7 @@ from typing import Any
 from golden_cases import CASES, Case, case_to_dict
 from mpmath.ctx_mp import MPContext
 
-from crossfade.core.evidence import Bucket, Summary
+from crossfade.core.evidence import Bucket, Groups, Summary
 
 GOLDEN = Path(__file__).with_name("golden.json")
 
@@ -29,6 +29,7 @@ Real = Any
 """A number of fifty digits."""
 
 DECAY = mp.mpf(1) / 2 ** (mp.mpf(1) / 100)
+ONE = mp.mpf(1)
 IMAGINED = Fraction(5, 100)
 PLACES = 160
 
@@ -62,6 +63,7 @@ class Answer:
     lower: Real | None
     upper: Real | None
     calls_needed: int | None
+    worth: int | None
     buckets: int
     step_buckets: int
 
@@ -85,6 +87,16 @@ class Judged:
     variance: Real
     phi: Real
     soon: Real
+    """Of what jumps and of what groups of keys show."""
+    together: Real = ONE
+    """What of phi groups of keys show."""
+    gate_phi: Real = ONE
+    gate_soon: Real = ONE
+    block: int | None = None
+    """Counted from 0; None before the first call with a key."""
+    block_together: Real = ONE
+    block_phi: Real = ONE
+    block_soon: Real = ONE
 
     @property
     def tempering(self) -> Real:
@@ -105,9 +117,23 @@ def merged(buckets: Sequence[Bucket]) -> list[Bucket]:
         held.append(bucket)
         green, blue = sum(k.green.n for k in held), sum(k.blue.n for k in held)
         if green > 0 and blue > 0 and green + blue >= 20:
-            out.append(Bucket(held[0].start, bucket.step, added(k.blue for k in held), added(k.green for k in held)))
+            out.append(
+                Bucket(
+                    held[0].start,
+                    bucket.step,
+                    added(k.blue for k in held),
+                    added(k.green for k in held),
+                    by_group([k.blue_groups for k in held]),
+                    by_group([k.green_groups for k in held]),
+                )
+            )
             del waiting[bucket.step]
     return out
+
+
+def by_group(parts: Sequence[Groups]) -> Groups:
+    every = {group for part in parts for group in part}
+    return {group: added(part[group] for part in parts if group in part) for group in every}
 
 
 def added(parts: Iterator[Summary]) -> Summary:
@@ -188,6 +214,46 @@ class Dispersion:
         self.nominal += w * sum(real(nominal_variance(k)) for k in (before, now))
 
 
+class Together:
+    """Of each variant's groups of keys the sum of (other variant's share) x (loss - the bucket's mean)."""
+
+    def __init__(self) -> None:
+        self.scores: list[dict[int, Fraction]] = [{}, {}]
+        self.weights: list[dict[int, Fraction]] = [{}, {}]
+        self.nominal, self.keyed = [Fraction(0)] * 2, [Fraction(0)] * 2
+
+    def add(self, bucket: Bucket) -> None:
+        n = bucket.green.n + bucket.blue.n
+        mean = (Fraction(bucket.green.s) + Fraction(bucket.blue.s)) / n
+        of_green, of_blue = (bucket.green, bucket.green_groups), (bucket.blue, bucket.blue_groups)
+        for v, ((all_calls, groups), other) in enumerate(((of_green, bucket.blue.n), (of_blue, bucket.green.n))):
+            share = Fraction(other, n)
+            self.nominal[v] += share**2 * squares(all_calls, mean)
+            for group, sums in groups.items():
+                self.keyed[v] += share**2 * squares(sums, mean)
+                self.scores[v][group] = self.scores[v].get(group, 0) + share * (Fraction(sums.s) - sums.n * mean)
+                self.weights[v][group] = self.weights[v].get(group, 0) + share * sums.n
+
+    @property
+    def phi(self) -> Real:
+        return max([mp.mpf(1), *(self._of(v) for v in (0, 1))])
+
+    def _of(self, v: int) -> Real:
+        scores, weights = self.scores[v], self.weights[v]
+        total, seen = sum(weights.values()), self.keyed[v]
+        if len(scores) > 1:
+            excess = sum(scores.values()) / Fraction(total)
+            centred = sum((scores[group] - excess * weights[group]) ** 2 for group in scores)
+            seen = centred / (1 - sum((w / Fraction(total)) ** 2 for w in weights.values()))
+        if not self.nominal[v]:
+            return mp.mpf(1)
+        return real((seen + self.nominal[v] - self.keyed[v]) / self.nominal[v])
+
+
+def squares(sums: Summary, mean: Fraction) -> Fraction:
+    return Fraction(sums.q) - 2 * mean * Fraction(sums.s) + sums.n * mean**2
+
+
 def nominal_variance(bucket: Bucket) -> Fraction:
     """Of the difference of means, if each call weighs in it by its own distance from the bucket's mean alone."""
     n = bucket.green.n + bucket.blue.n
@@ -209,11 +275,24 @@ def difference(bucket: Bucket) -> Fraction:
     return Fraction(bucket.green.s) / bucket.green.n - Fraction(bucket.blue.s) / bucket.blue.n
 
 
-def known(buckets: Sequence[Bucket], history: Summary, phi_0: Fraction) -> tuple[list[Judged], Base, Dispersion, bool]:
-    """Each judged bucket and what was known before it; base rate and dispersion after all; whether all are binary."""
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Each judged bucket with what was known before it; the rest after all of them. `binary`: all are."""
+
+    rows: list[Judged]
+    base: Base
+    dispersion: Dispersion
+    together: Together
+    step_together: Together
+    binary: bool
+
+
+def known(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> Known:
     rows = merged(buckets)
     base = Base(history, rows[0].blue.n if rows else None)
-    dispersion = Dispersion(phi_0)
+    dispersion = Dispersion(asked.overdispersion)
+    together, at_step, in_block = Together(), Together(), Together()
+    since_key: int | None = None
     all_binary = abs(Fraction(history.q) - Fraction(history.s)) <= Fraction(1, 10**9) * (1 + Fraction(history.s))
     out = []
     for row in rows:
@@ -221,16 +300,34 @@ def known(buckets: Sequence[Bucket], history: Summary, phi_0: Fraction) -> tuple
         a, variance, phi = base.mean, base.variance, dispersion.ratio(20)
         base.add(blue.n, Fraction(blue.s), Fraction(blue.q))
         dispersion.add(row)
+        soon = dispersion.ratio(3)
+        if since_key is not None:
+            since_key += 1
+        elif row.green_groups or row.blue_groups:
+            since_key = 0
+        if since_key is not None and since_key % 100 == 0:
+            in_block = Together()
+        before = (together.phi, at_step.phi, in_block.phi)
+        together.add(row)
+        if row.step == asked.step:
+            at_step.add(row)
+        if since_key is not None:
+            in_block.add(row)
         binary = zero_or_one(green, blue)
         out.append(
             Judged(
                 step=row.step, n_g=green.n, s_g=Fraction(green.s), q_g=Fraction(green.q), n_b=blue.n,
                 s_b=Fraction(blue.s), q_b=Fraction(blue.q), binary=binary, as_binary=all_binary,
-                a=a, variance=variance, phi=phi, soon=dispersion.ratio(3),
+                a=a, variance=variance, phi=max(phi, before[0]), soon=max(soon, together.phi), together=before[0],
+                gate_phi=max(phi, before[1]), gate_soon=max(soon, at_step.phi),
+                block=None if since_key is None else since_key // 100, block_together=before[2],
+                block_phi=max(phi, before[2]), block_soon=max(soon, in_block.phi),
             )
         )  # fmt: skip
         all_binary = all_binary and binary
-    return out, base, dispersion, all_binary
+    return Known(
+        rows=out, base=base, dispersion=dispersion, together=together, step_together=at_step, binary=all_binary
+    )
 
 
 # E-values of one bucket
@@ -326,8 +423,8 @@ MOST = Fraction(98, 100)
 LEAST = Fraction(1, 10**6)
 
 
-def log_e_worse(row: Judged, margin: Real) -> list[Real]:
-    """log E of the bucket for the five alternatives, capped, divided by phi."""
+def log_e_worse(row: Judged, margin: Real, phi: Real, together: Real) -> list[Real]:
+    """log E of the bucket for the five alternatives, by what groups show, capped, by the rest of phi."""
     out = []
     for multiple in (1, 2, 4, 8, 32):
         c = min(real(MOST), row.a + margin * multiple)
@@ -338,7 +435,7 @@ def log_e_worse(row: Judged, margin: Real) -> list[Real]:
             log_e = mp.log(conditional_e(round(row.s_g), round(row.s_g + row.s_b), row.n_g, row.n_b, psi))
         else:
             log_e = mp.mpf(0)
-        out.append(min(mp.mpf("1.5"), log_e) / row.phi)
+        out.append(min(mp.mpf("1.5"), log_e / together) / (phi / together))
     return out
 
 
@@ -347,9 +444,37 @@ def waiting(k: int) -> Real:
     return 1 / (1 + mp.log(1 + mp.mpf(k) / 100))
 
 
+WEIGHTS = [Fraction(15, 100), Fraction(45, 100), Fraction(20, 100), Fraction(10, 100), Fraction(10, 100)]
+
+
+def blocks(rows: Sequence[Judged], margin: Real) -> list[Real | None]:
+    """E of the mixture over blocks of a hundred buckets, as far as it counts after each bucket; None before keys."""
+    out: list[Real | None] = []
+    ended = mp.mpf(0)
+    block: list[Judged] = []
+    for row in rows:
+        if row.block is None:
+            out.append(None)
+            continue
+        block.append(row)
+        held = [real(w) for w in WEIGHTS]
+        for each in block:
+            factors = log_e_worse(each, margin, each.block_phi, each.block_together)
+            held = [e * mp.exp(factor) for e, factor in zip(held, factors, strict=True)]
+        log_e = mp.log(sum(held))
+        used = len(block) / sum(1 / each.block_phi for each in block)
+        log_e = log_e * min(mp.mpf(1), used / row.block_soon) if log_e > 0 else log_e
+        left, then = (1 / (1 + mp.log(1 + mp.mpf(j))) for j in (row.block, row.block + 1))
+        own = (left - then) * mp.exp(log_e)
+        out.append(ended + own + then)
+        if len(block) == 100:
+            ended, block = ended + own, []
+    return out
+
+
 def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, bool]:
     """(log E that counts, or its peak once that is over; whether two buckets raised it)."""
-    weights = [Fraction(15, 100), Fraction(45, 100), Fraction(20, 100), Fraction(10, 100), Fraction(10, 100)]
+    weights, late = WEIGHTS, blocks(rows, margin)
     quarter = mp.mpf(1) / 4
     started: list[list[Real]] = []
     mixture = counts = peak = mp.mpf(0)
@@ -357,13 +482,15 @@ def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, boo
     for t, row in enumerate(rows):
         share = 1 - quarter if t == 0 else quarter * (waiting(t - 1) - waiting(t))
         started.append([share * real(w) for w in weights])
-        factors = [mp.exp(each) for each in log_e_worse(row, margin)]
+        factors = [mp.exp(each) for each in log_e_worse(row, margin, row.phi, row.together)]
         started = [[held * factor for held, factor in zip(one, factors, strict=True)] for one in started]
         before, mixture = mixture, mp.log(sum(sum(one) for one in started) + quarter * waiting(t))
         rises += mixture > before + mp.mpf(10) ** -12
         tempering += 1 / row.phi
         used = (t + 1) / tempering
         counts = mixture * min(mp.mpf(1), used / row.soon) if mixture > 0 else mixture
+        if (block := late[t]) is not None:
+            counts = mp.log(mp.mpf(9) / 10 * mp.exp(counts) + mp.mpf(1) / 10 * block)
         if rises >= 2:
             peak = max(peak, counts)
     return (peak if peak >= needed else counts), rises >= 2
@@ -381,12 +508,12 @@ def gate(rows: Sequence[Judged], asked: Asked) -> Real:
         e = real(weight)
         for row in here:
             c = {"equal": row.a, "half the margin": row.a + d / 2, "errors halved": row.a / 2}[name]
-            e *= mp.exp(log_e_balanced(row, min(real(MOST), c), d, -1) / row.phi / row.tempering)
+            e *= mp.exp(log_e_balanced(row, min(real(MOST), c), d, -1) / row.gate_phi / row.tempering)
         total += e
     if total <= 1:
         return mp.log(total)
-    used = len(here) / sum(1 / row.phi for row in here)
-    return mp.log(total) * min(mp.mpf(1), used / rows[-1].soon)
+    used = len(here) / sum(1 / row.gate_phi for row in here)
+    return mp.log(total) * min(mp.mpf(1), used / rows[-1].gate_soon)
 
 
 MULTIPLES = [Fraction(m) for m in "0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 6 8 12 16 24 32 64".split()]  # noqa: SIM905
@@ -405,13 +532,15 @@ def bound(rows: Sequence[Judged], asked: Asked, d: Fraction, side: int) -> Real:
     return mp.log(total)
 
 
-def interval(rows: Sequence[Judged], asked: Asked, ruling: str) -> tuple[Real | None, Real | None]:
-    """(lower, upper) by asking every difference of the grid."""
+def interval(rows: Sequence[Judged], asked: Asked, ruling: str, phi: Real) -> tuple[Real | None, Real | None]:
+    """(lower, upper) by asking every difference of the grid. phi is what groups of keys show now."""
+    used = len(rows) / sum(1 / row.phi for row in rows) if rows else mp.mpf(1)
+    trust = min(mp.mpf(1), used / phi)
     above = [m * asked.margin for m in MULTIPLES if m * asked.margin < Fraction(95, 100)]
     grid = sorted([-d for d in above] + [Fraction(0)] + above)
     over_needed, under_needed = -mp.log(real(asked.alpha)), -mp.log(real(asked.beta))
-    over = [d for d in grid if bound(rows, asked, d, 1) >= over_needed]
-    under = [d for d in grid if bound(rows, asked, d, -1) >= under_needed]
+    over = [d for d in grid if trust * bound(rows, asked, d, 1) >= over_needed]
+    under = [d for d in grid if trust * bound(rows, asked, d, -1) >= under_needed]
     if ruling == "failed":
         lower = max((d for d in over if d > 0), default=Fraction(1, 10**9))
     else:
@@ -451,20 +580,22 @@ def kl(p: Real, q: Real) -> Real:
 
 
 def calls_needed(
-    rows: Sequence[Judged], buckets: Sequence[Bucket], base: Base, phi: Real, log_e: Real, binary: bool, asked: Asked
-) -> int | None:
+    found: Known, buckets: Sequence[Bucket], phi: Real, log_e: Real, asked: Asked
+) -> tuple[int | None, int | None]:
+    """(calls still needed, what all calls of the users can be worth where that is too little)."""
+    rows, base, binary = found.rows, found.base, found.binary
     if not rows and not base.n:
-        return None
+        return None, None
     estimate, error2 = mp.mpf(0), mp.mpf(0)
     if rows:
         estimate, error2 = real(mantel_haenszel(rows) or 0), squared_error(rows, buckets, phi)
     margin, d, w = real(asked.margin), real(asked.gate_margin), real(asked.weight)
     trend = estimate * margin**2 / (margin**2 + error2)
     if trend >= d:
-        return None
+        return None, None
     level = -mp.log(real(asked.beta))
     if log_e >= level:
-        return 0
+        return 0, None
     a, green = base.mean, max(mp.mpf(0), base.mean + trend)
     if binary:
         a, c = (min(real(MOST), max(real(LEAST), p)) for p in (a, green))
@@ -472,12 +603,21 @@ def calls_needed(
         information = (1 - w) * kl(a, u) + w * kl(c, u + d)
     else:
         information = (green - a - d) ** 2 / 2 / (base.variance / w + base.variance / (1 - w))
-    return int(mp.ceil((level - log_e) * phi / information))
+    needed = (level - log_e) * phi / information
+    calls = sum(k.blue.n + k.green.n for k in buckets if k.step == asked.step)
+    growth = max(mp.mpf(0), found.step_together.phi - mp.mpf("1.25")) / calls if calls else mp.mpf(0)
+    if growth:
+        if information <= level * growth:
+            return None, round(1 / growth)
+        at_level, today = (e / (information - e * growth) for e in (level, log_e))
+        needed = max(needed, at_level - today)
+    return int(mp.ceil(needed)), None
 
 
 def judge_slowly(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> Answer:
     """The whole judgement of one check that is alone in its plan."""
-    rows, base, dispersion, binary = known(buckets, history, asked.overdispersion)
+    found = known(buckets, history, asked)
+    rows = found.rows
     needed = -mp.log(real(asked.alpha))
     log_e, confirmed = worse(rows, real(asked.margin), needed)
     log_gate = gate(rows, asked)
@@ -488,9 +628,10 @@ def judge_slowly(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> A
         ruling = "no_data"
     else:
         ruling = "passed" if log_gate >= -mp.log(real(asked.beta)) else "inconclusive"
-    lower, upper = interval(rows, asked, ruling)
+    lower, upper = interval(rows, asked, ruling, found.together.phi)
     estimate = mantel_haenszel(rows)
-    phi = dispersion.ratio(20)
+    phi = max(found.dispersion.ratio(20), found.together.phi)
+    needed_calls, worth = calls_needed(found, buckets, phi, log_gate, asked)
     return Answer(
         ruling=ruling,
         log_e_worse=log_e,
@@ -499,7 +640,8 @@ def judge_slowly(buckets: Sequence[Bucket], history: Summary, asked: Asked) -> A
         estimate=None if estimate is None else real(estimate),
         lower=lower,
         upper=upper,
-        calls_needed=calls_needed(rows, buckets, base, phi, log_gate, binary, asked),
+        calls_needed=needed_calls,
+        worth=worth,
         buckets=len(rows),
         step_buckets=here,
     )

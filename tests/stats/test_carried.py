@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_evidence import drawn, plan_of, rate
+from golden_cases import by_user
+from golden_cases import rate as golden_rate
 
 from crossfade.core.evidence import Bucket, Summary
 from crossfade.core.plan import Check
@@ -27,6 +29,8 @@ SCORES = [
     )
     for k in ERRORS
 ]
+USERS = list(by_user(7, 130, golden_rate(0.05), golden_rate(0.2), weight=0.4, users=90, keyed=0.7))
+KEYS_LATER = [*ERRORS, *by_user(8, 20, golden_rate(0.05), golden_rate(0.2), weight=0.4, users=90, start=30)]
 LONELY = Bucket(300, 0, blue=Summary(40, 2.0, 1.5))
 PARTNER = Bucket(310, 0, blue=Summary(10, 1.0, 1.0), green=Summary(5, 1.0, 0.5))
 
@@ -50,7 +54,7 @@ def assert_same(one: Any, other: Any, place: str = "state") -> None:
         assert one == other, place
 
 
-@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, [*ERRORS, LONELY], [LONELY], [GREEN]])
+@pytest.mark.parametrize("buckets", [[], ERRORS, SCORES, USERS, [*ERRORS, LONELY], [LONELY], [GREEN], USERS[:1]])
 def test_what_is_carried_survives_as_json(buckets: list[Bucket]) -> None:
     carried = fresh().after(buckets)
     text = json.dumps(as_document(carried), allow_nan=False)
@@ -71,6 +75,8 @@ def test_the_document_has_the_state_and_the_bucket_still_being_merged() -> None:
             "step": 0,
             "blue": {"n": 40, "s": 2.0, "q": 1.5},
             "green": {"n": 0, "s": 0.0, "q": 0.0},
+            "blue_groups": {},
+            "green_groups": {},
         }
     ]
     assert (document["state"]["margin"], document["state"]["binary"], document["state"]["step"]) == (0.005, True, 0)
@@ -118,3 +124,25 @@ def test_what_decides_is_known_ahead_after_every_bucket(more: list[Bucket], step
         for name in ("step_blue", "step_green"):
             sums, expected = getattr(found, name), getattr(exact, name)
             assert (sums.n, sums.s, sums.q) == pytest.approx((expected.n, expected.s, expected.q)), (place, name)
+
+
+@pytest.mark.parametrize("buckets", [USERS, KEYS_LATER, [*USERS[:60], *SCORES]])
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_with_keys_too_a_tick_at_a_time_comes_to_the_same(buckets: list[Bucket], at_once: int) -> None:
+    """Blocks begin at the first call with a key, wherever the ticks fall."""
+    whole = figures(fresh().after(buckets).state)[0]
+    carried = fresh()
+    for begin in range(0, len(buckets), at_once):
+        document = json.loads(json.dumps(as_document(carried.after(buckets[begin : begin + at_once]))))
+        carried = from_document(document, fresh())
+    found = figures(carried.state)[0]
+    for name in ("log_e_worse", "peak", "rises", "log_e_gate", "phi", "step_together", "trust"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-12), name
+
+
+def test_a_long_record_is_worked_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fresh().after(USERS)
+    monkeypatch.setattr("crossfade.stats.carried.AT_ONCE", 50)
+    found, expected = figures(fresh().after(USERS).state)[0], figures(whole.state)[0]
+    assert (found.log_e_worse, found.log_e_gate) == pytest.approx((expected.log_e_worse, expected.log_e_gate))
+    assert (found.blue, found.step_green, found.buckets) == (expected.blue, expected.step_green, expected.buckets)

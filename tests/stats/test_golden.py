@@ -24,7 +24,7 @@ from crossfade.stats.judge import judge
 
 HELD = json.loads(GOLDEN.read_text())
 NUMBERS = ("log_e_worse", "log_e_gate", "phi", "estimate", "lower", "upper")
-COUNTS = ("calls_needed", "buckets", "step_buckets")
+COUNTS = ("calls_needed", "worth", "buckets", "step_buckets")
 
 
 def verdict_on(case: Case) -> Verdict:

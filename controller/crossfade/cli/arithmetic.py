@@ -77,7 +77,7 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
         f" started with {one['check']['overdispersion']:g}",
         f"  green is worse: log masses {_row(worse['log_masses'])} of c = a + margin x {_plain(worse['margins'])}, and"
         f" {worse['log_waiting']:z.3f} not begun, sum to log mixture {worse['log_mixture']:z.4f}",
-        f"    x min(1, phi used {worse['phi_used']:z.3f} / phi as seen {worse['phi_soon']:z.3f}) ="
+        f"    x min(1, phi used {worse['phi_used']:z.3f} / phi as seen {worse['phi_soon']:z.3f}){_blocks(worse)} ="
         f" {worse['log_e']:z.4f}; {worse['rises']} buckets raised it, {worse['least_rises']} are needed; peak"
         f" {worse['peak']:z.4f}",
         f"    counts as {worse['judged']:z.4f} of log(1 / (share {one['share']:.3g} x alpha)) = {worse['needed']:z.4f}",
@@ -99,6 +99,15 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
     return parts
 
 
+def _blocks(worse: dict[str, Any]) -> str:
+    """What calls with keys add: the blocks of later starts."""
+    if worse["log_blocks"] is None:
+        return ""
+    return (
+        f", of which {1 - worse['blocks']:g} E and {worse['blocks']:g} of the blocks' (log {worse['log_blocks']:z.4f})"
+    )
+
+
 _COLUMNS = ("start", "step", "blue", "green", "a", "phi", "log E, before cap and phi", "log mixture", "counts", "gate")
 
 
@@ -113,7 +122,7 @@ def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
         str(bucket["step"] + 1),
         *(f"{bucket[variant]['s']:g}/{bucket[variant]['n']}" for variant in ("blue", "green")),
         percent(bucket["base"], 3),
-        f"{bucket['phi']:z.3f}",
+        f"{bucket['phi']:z.3f}" + (f" (keys {bucket['phi_groups']:z.3f})" if bucket["phi_groups"] > 1 else ""),
         _row(bucket["log_es"]),
         f"{bucket['log_mixture']:z.4f} ({bucket['gained']:+z.4f})",
         f"{bucket['log_e']:z.4f}",

@@ -110,7 +110,7 @@ def _traffic(reader: Reader, calls: int) -> Kind:
         size = _whole(reader, "--burst", least=2, most=calls)
         if calls % size:
             reader.problem("--burst", f"is {size}; groups of that size do not fill the {calls} calls of a bucket")
-        return Independent(size)
+        return Independent(size, keyed=True)
     if reader.has("--sticky"):
         return Users(count=_whole(reader, "--sticky", least=2, most=MOST_USERS))
     if reader.has("--graded"):

@@ -6,7 +6,9 @@ how many calls were judged, the sum of their losses and the sum of the squared l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 ROUNDING = 1e-9
 """What rounding may add to a sum, per call: in proportion to n, so that possible sums add up to possible sums."""
@@ -56,22 +58,37 @@ def _impossible(n: float, s: float) -> str:
 
 
 EMPTY = Summary()
+Groups: TypeAlias = Mapping[int, Summary]
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """One sealed time bucket of one metric at one step: the same minutes of both variants.
 
-    `start` is in seconds since 1970. `step` is the step the calls were *assigned* under.
+    `start` is in seconds since 1970. `step` is the step the calls were *assigned* under. Of the sums of a variant,
+    `blue_groups` and `green_groups` are those of calls with a stickiness key, by the group of the key (0..127).
     """
 
     start: int
     step: int
     blue: Summary = EMPTY
     green: Summary = EMPTY
+    blue_groups: Groups = field(default_factory=dict, hash=False)
+    green_groups: Groups = field(default_factory=dict, hash=False)
 
     def __add__(self, other: Bucket) -> Bucket:
-        return Bucket(min(self.start, other.start), self.step, self.blue + other.blue, self.green + other.green)
+        return Bucket(
+            min(self.start, other.start),
+            self.step,
+            self.blue + other.blue,
+            self.green + other.green,
+            _added(self.blue_groups, other.blue_groups),
+            _added(self.green_groups, other.green_groups),
+        )
+
+
+def _added(groups: Groups, more: Groups) -> Groups:
+    return {group: groups.get(group, EMPTY) + more.get(group, EMPTY) for group in sorted({*groups, *more})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,13 @@ def _open_checks(decision: Decision) -> str:
             continue
         name, margin = verdict.check.said, _amount(verdict, verdict.gate_margin)
         harm = f"{'a fall' if verdict.check.is_score else 'a rise'} of {name} by {margin}"
+        if verdict.worth is not None:
+            parts.append(
+                f"{_compared(verdict)}; but calls of one user hang together, and all of this step's users are worth"
+                f" about {verdict.worth:,} independent calls, too few to rule out {harm}: it takes more users, so more"
+                " weight, or a wider margin"
+            )
+            continue
         if verdict.calls_needed is None:
             parts.append(f"{_compared(verdict)}, against passing, so no time can be given to rule out {harm}")
             continue

@@ -44,7 +44,10 @@ class Verdict:
     log_e_gate: float = 0.0
     log_e_gate_needed: float
     calls_needed: int | None = None
-    """Further calls of both variants until the gate should open, or None where the drift is against it."""
+    """Further calls of both variants until the gate should open; None where the drift is against it, or `worth`."""
+    worth: int | None = None
+    """Where not even all calls of the step's users can open the gate, for they hang together: how many independent
+    calls they can be worth."""
     overdispersion: float = 1.0
     degraded: bool = False
     """Whether blue itself is worse of late than it was before."""

@@ -15,9 +15,9 @@ from crossfade.core.evidence import EMPTY
 from crossfade.core.plan import Check
 from crossfade.core.sealing import last_sealed
 from crossfade.server.gather import began, buckets_between, first_bucket
+from crossfade.server.history import keep_history
 from crossfade.server.store import carried as store
 from crossfade.server.store import snapshots
-from crossfade.server.store.losses import history, past
 from crossfade.server.store.rollouts import Stored
 from crossfade.stats.carried import FORMAT, Carried, as_document, from_document, start_carried
 
@@ -60,7 +60,7 @@ def _fingerprint(check: Check, length: int) -> str:
 
 
 def _begun(connection: Connection, stored: Stored, check: Check) -> Carried:
-    before = history(connection, check, past(connection, stored.route_id, began(stored, check)))
+    before = keep_history(connection, stored, check, began(stored, check))
     return start_carried(check, _gate_margin(stored, check), stored.rollout.step, before)
 
 

@@ -22,7 +22,8 @@ def verdict_figures(verdict: Verdict, waiting: int = 0) -> dict[str, Any]:
     Keys: metric, is_score, limit (seconds, US dollars or None), since (seconds since 1970, None: with the rollout),
     margin (points), maturity, on_breach, gating, ruling, sentence, blue, green, step_blue, step_green (each {n, s, q,
     mean}; mean is a loss), estimate, lower, upper, gate_margin (a fraction), gate_passed, log_e_worse,
-    log_e_worse_needed, log_e_gate, log_e_gate_needed, calls_needed, overdispersion, buckets, step_buckets.
+    log_e_worse_needed, log_e_gate, log_e_gate_needed, calls_needed, worth (calls), overdispersion, buckets,
+    step_buckets.
     """
     return {
         "metric": verdict.check.metric,
@@ -49,6 +50,7 @@ def verdict_figures(verdict: Verdict, waiting: int = 0) -> dict[str, Any]:
         "log_e_gate": log_figure(verdict.log_e_gate),
         "log_e_gate_needed": log_figure(verdict.log_e_gate_needed),
         "calls_needed": None if verdict.calls_needed is None else int(verdict.calls_needed),
+        "worth": verdict.worth,
         "overdispersion": _number(verdict.overdispersion),
         "buckets": int(verdict.buckets),
         "step_buckets": int(verdict.step_buckets),

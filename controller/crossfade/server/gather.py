@@ -19,8 +19,9 @@ from crossfade.core.plan import Check, Plan
 from crossfade.core.sealing import bucket_of, last_sealed
 from crossfade.core.split import Variant
 from crossfade.core.verdict import Judgement
+from crossfade.server.history import read_history
 from crossfade.server.store import observations, snapshots
-from crossfade.server.store.losses import history, losses, past
+from crossfade.server.store.losses import group_sums, losses
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
@@ -41,8 +42,7 @@ def _series(connection: Connection, stored: Stored, check: Check, length: int, n
     after = first_bucket(stored, check, length) - length
     sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
     buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
-    before = past(connection, stored.route_id, began(stored, check))
-    return Series(check.metric, buckets, history(connection, check, before))
+    return Series(check.metric, buckets, read_history(connection, stored, check, began(stored, check)))
 
 
 def began(stored: Stored, check: Check) -> datetime:
@@ -73,20 +73,34 @@ def buckets_between(
     if sealed <= after:
         return ()
     place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
-    place["variants"] = variants
-    return _buckets(losses(connection, check, **place, seal=length + check.maturity, length=length))
+    place |= {"seal": length + check.maturity, "length": length}
+    rows = losses(connection, check, **place, variants=variants)
+    return _buckets(rows, group_sums(connection, check, **place) if rows else ())
 
 
-def _buckets(rows: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
-    """The rows of both variants side by side, in the order of (bucket, step)."""
+def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
+    """The rows of both variants side by side, in the order of (bucket, step), with those of their groups."""
     found: dict[tuple[int, int], dict[Variant, Summary]] = {}
     for row in rows:
-        summary = Summary(int(row.n), float(row.s), float(row.q))
-        found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = summary
+        found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = _summary(row)
+    groups: dict[tuple[int, int, Variant], dict[int, Summary]] = {}
+    for row in by_group:
+        groups.setdefault((row.bucket, row.step, Variant(row.variant)), {})[row.grp] = _summary(row)
     return tuple(
-        Bucket(start, step, blue=sums.get(Variant.BLUE, EMPTY), green=sums.get(Variant.GREEN, EMPTY))
+        Bucket(
+            start,
+            step,
+            blue=sums.get(Variant.BLUE, EMPTY),
+            green=sums.get(Variant.GREEN, EMPTY),
+            blue_groups=groups.get((start, step, Variant.BLUE), {}),
+            green_groups=groups.get((start, step, Variant.GREEN), {}),
+        )
         for (start, step), sums in sorted(found.items())
     )
+
+
+def _summary(row: Row[Any]) -> Summary:
+    return Summary(int(row.n), float(row.s), float(row.q))
 
 
 def circumstances(connection: Connection, stored: Stored, judgement: Judgement, now: datetime) -> Conditions:

@@ -11,7 +11,8 @@ from crossfade.core.histogram import mean_dollars, quantile
 from crossfade.core.metric import DOLLARS, Metric, metric_of
 from crossfade.core.plan import Check, Plan
 from crossfade.core.reading import Reader
-from crossfade.server.store.losses import Past, blue_counts, past
+from crossfade.server.store.losses import blue_counts, past
+from crossfade.server.store.summed import Past
 
 SHARE = 0.95
 """The quantile of blue's durations that is the limit: one in twenty of blue's own calls is slower."""

@@ -36,11 +36,8 @@ def read_recording(
     before = replace(before, since=max(before.since, ceil((before.until - span) / width) * width))
     calls, groups = {}, {}
     for check in plan.checks:
-        rows = by_loss(connection, check, before, width)
-        calls[check.metric] = [Calls(row.bucket, float(row.loss), int(row.n)) for row in rows]
+        calls[check.metric] = [Calls._make(row) for row in by_loss(connection, check, before, width)]
         keyed = by_group(connection, check, before, width)
         if keyed is not None:
-            groups[check.metric] = [
-                Group(row.bucket, row.family, row.grp, int(row.n), float(row.s), float(row.q)) for row in keyed
-            ]
+            groups[check.metric] = [Group._make(row) for row in keyed]
     return record(float(width), calls, groups, keyed=keyed_share(connection, before))

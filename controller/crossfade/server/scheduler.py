@@ -18,17 +18,20 @@ from crossfade.server.database import begin, connect, probe
 from crossfade.server.settings import Settings
 from crossfade.server.store import heartbeats, partitions, rollouts, shims
 from crossfade.server.store.losses import HISTORY
+from crossfade.server.sum_up import sum_up
 from crossfade.server.tick import tick
 
 log = structlog.get_logger("crossfade.scheduler")
 
 TICK_SECONDS = 1
+SUM_SECONDS = 300
 MAINTENANCE_SECONDS = 3600
 DAYS_AHEAD = 3
 
 
 def main(settings: Settings) -> None:
-    """Ticks every second and maintains every hour, until SIGTERM or SIGINT; goes on when Postgres comes back.
+    """Ticks every second, sums up every five minutes and maintains every hour, until SIGTERM or SIGINT; goes on when
+    Postgres comes back.
 
     Raises `SetupError` if the database cannot be used at the start.
     """
@@ -43,6 +46,7 @@ def main(settings: Settings) -> None:
     )
     soon = datetime.now(UTC)
     scheduler.add_job(one_pass, "interval", [engine, name], seconds=TICK_SECONDS, next_run_time=soon)
+    scheduler.add_job(sum_up_pass, "interval", [engine], seconds=SUM_SECONDS, next_run_time=soon)
     scheduler.add_job(
         maintain, "interval", [engine, settings.retention], seconds=MAINTENANCE_SECONDS, next_run_time=soon
     )
@@ -76,6 +80,14 @@ def one_pass(engine: Engine, name: str) -> None:
     if _away:
         log.info("the database answers again", action="database_back")
     _away = False
+
+
+def sum_up_pass(engine: Engine) -> None:
+    """Sums up what has come in. While Postgres is away it waits for the next time."""
+    try:
+        sum_up(engine, now=datetime.now(UTC))
+    except Unavailable as error:
+        log.warning(str(error), action="summing_postponed")
 
 
 def maintain(engine: Engine, retention: timedelta, *, now: datetime | None = None) -> None:

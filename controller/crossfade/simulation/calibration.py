@@ -39,6 +39,11 @@ class Measured:
     median: float | None = None
     p90: float | None = None
 
+    @property
+    def returns(self) -> bool:
+        """Whether calls hang together the more the longer it goes: users with a key come back, and differ."""
+        return self.by_key and self.median is not None and self.median >= 1.5 * max(self.start, self.given)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
@@ -95,6 +100,7 @@ class Calibration:
         if self.finding in (Finding.DOES_NOT_HOLD, Finding.IN_DOUBT):
             found.append(self._advice())
         found += [_hanging_together(check) for check in self.checks if max(check.start, check.given) > 1]
+        found += [_returning(check) for check in self.checks if check.returns and self.keyed]
         found += self._by_key()
         if self.unknown and self.checks:
             names = " and ".join(metric_name(metric) for metric in self.unknown)
@@ -145,6 +151,8 @@ class Calibration:
             return "none of blue's calls are recorded"
         if not any(check.lost for check in self.checks):
             return f"none of blue's {self.calls:,} recorded calls was bad, and without any a replay shows nothing"
+        if self.keyed and any(check.returns for check in self.checks):
+            return f"{self.calls:,} calls of blue's are recorded, but of too few users, who differ from one another"
         need = "no number of calls decides this plan" if self.needed is None else f"about {self.needed:,} are needed"
         return f"{self.calls:,} calls of blue's are recorded, and {need}"
 
@@ -183,6 +191,14 @@ def _hanging_together(check: Measured) -> str:
     if check.given > check.start:
         return f"{said}; measured was {check.start:g}. Every decision takes longer than it need."
     return f"{said}; measured was {check.start:g}. Until the judge has learnt it, gates open too easily."
+
+
+def _returning(check: Measured) -> str:
+    return (
+        f"Users come back, and differ in their {metric_name(check.metric)}: after as many calls as were replayed each"
+        f" tells 1 / {check.median:.2g} of what independent calls would. It is more users that decide, not more calls"
+        " of the same: a higher weight, a wider margin, or keys that stand for less, such as a conversation's."
+    )
 
 
 def _them(names: tuple[str, ...]) -> str:

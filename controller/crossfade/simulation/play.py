@@ -17,7 +17,7 @@ from crossfade.core.plan import Check, Plan
 from crossfade.core.rollout import Rollout
 from crossfade.simulation.traffic import Made, Traffic
 from crossfade.simulation.truth import Truth
-from crossfade.stats.columns import LEAST_CALLS, Columns
+from crossfade.stats.columns import LEAST_CALLS, Columns, Floats
 from crossfade.stats.figures import figures
 from crossfade.stats.judge import judge_figures
 from crossfade.stats.parts import placed, taken
@@ -107,7 +107,7 @@ class Field:
         self._harm[self.live] += made[0].n_g * (rates[1] - rates[0])
         for check, each in enumerate(made):
             self._states[check] = self._folded(check, steps, each)
-            self._phi[self.live, check] = self._states[check].dispersion.phi
+            self._phi[self.live, check] = self._states[check].phi
         asked = self._asked(now)
         if len(asked):
             self._decide(asked, now)
@@ -154,7 +154,7 @@ class Field:
             return state.after(columns(steps, filled))
         if not len(ready):
             return state
-        judged = Made(*(column[ready] for column in filled))
+        judged = filled.part(ready)
         return placed(state, ready, taken(state, ready).after(columns(steps[ready], judged)))
 
     def _move(self, moved: list[int], ended: list[int], now: datetime) -> None:
@@ -194,15 +194,29 @@ class Filling:
 
     def __init__(self, runs: int) -> None:
         self._step = np.zeros(runs, dtype=np.int64)
-        self._sums = np.zeros((len(Made._fields), runs))
+        self._sums = np.zeros((6, runs))
+        self._groups: Floats | None = None
 
     def after(self, live: NDArray[np.int64], steps: NDArray[np.int64], made: Made) -> tuple[Made, NDArray[np.bool_]]:
         """With one more bucket of the rollouts in `live`: what is merged now, and where it is full and so is judged."""
-        sums = np.stack(made) + np.where(self._step[live] == steps, self._sums[:, live], 0.0)
-        filled = Made(*sums)
-        full = (filled.n_g > 0) & (filled.n_b > 0) & (filled.n_g + filled.n_b >= LEAST_CALLS)
+        goes_on = self._step[live] == steps
+        sums = np.stack(made[:6]) + np.where(goes_on, self._sums[:, live], 0.0)
+        n_g, _, _, n_b, _, _ = sums
+        full = (n_g > 0) & (n_b > 0) & (n_g + n_b >= LEAST_CALLS)
         self._step[live], self._sums[:, live] = steps, np.where(full, 0.0, sums)
-        return filled, full
+        return Made(*sums)._replace(groups=self._grouped(live, goes_on, full, made.groups)), full
+
+    def _grouped(
+        self, live: NDArray[np.int64], goes_on: NDArray[np.bool_], full: NDArray[np.bool_], made: Floats | None
+    ) -> Floats | None:
+        if made is None:  # a kind of traffic has keys from the first bucket on, or none
+            return None
+        if self._groups is None:
+            self._groups = np.zeros((len(self._step), *made.shape[1:]))
+        wide = (..., None, None, None)
+        sums: Floats = made + np.where(goes_on[wide], self._groups[live], 0.0)
+        self._groups[live] = np.where(full[wide], 0.0, sums)
+        return sums
 
 
 def columns(steps: NDArray[np.int64], made: Made) -> Columns:
@@ -215,6 +229,7 @@ def columns(steps: NDArray[np.int64], made: Made) -> Columns:
         n_b=made.n_b[None],
         s_b=made.s_b[None],
         q_b=made.q_b[None],
+        groups=None if made.groups is None else made.groups[None],
     )
 
 

@@ -72,14 +72,15 @@ class Tape:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recording:
     """`buckets` buckets of `length` seconds in time order, those without any call left out: the clock of a replay
-    stands still meanwhile. `families`, (G,), says for each group of keys which belong together; `keyed` is the share
-    of the calls that had a key.
+    stands still meanwhile. `families`, (G,), says for each group of keys which belong together, `groups`, (G,), which
+    of their family's 128 it is; `keyed` is the share of the calls that had a key.
     """
 
     length: float
     buckets: int
     tapes: Mapping[str, Tape]
     families: NDArray[np.int64]
+    groups: NDArray[np.int64]
     keyed: float
 
     @property
@@ -93,6 +94,7 @@ class Recording:
             buckets=self.buckets // each,
             tapes={metric: tape.merged(each) for metric, tape in self.tapes.items()},
             families=self.families,
+            groups=self.groups,
             keyed=self.keyed,
         )
 
@@ -117,6 +119,7 @@ def record(
         buckets=len(place),
         tapes={metric: _tape(rows, by_group.get(metric), place, column) for metric, rows in one_by_one.items()},
         families=np.array([family for family, _ in known], dtype=np.int64),
+        groups=np.array([group for _, group in known], dtype=np.int64),
         keyed=keyed,
     )
 
@@ -135,8 +138,10 @@ def _tape(
     for row, column_of in zip(rows, kind.tolist(), strict=True):
         count[place[row.bucket], column_of] += row.n
     sums = np.zeros((3, len(place), len(column)))
-    for each in groups or ():
-        sums[:, place[each.bucket], column[each.family, each.group]] += each.n, each.s, each.q
+    if groups:
+        at = [place[each.bucket] for each in groups], [column[each.family, each.group] for each in groups]
+        for total, part in zip(sums, np.array([each[3:] for each in groups], dtype=np.float64).T, strict=True):
+            np.add.at(total, at, part)
     n, s, q = sums
     q = s if np.array_equal(q, s) else q  # losses of 0 and 1: split once
     return Tape(loss=loss, count=count, n=n, s=s, q=q, by_key=groups is not None)

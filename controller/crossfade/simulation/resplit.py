@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade.core.split import GROUPS
 from crossfade.simulation.recording import Recording, Tape
 from crossfade.simulation.traffic import Made
 from crossfade.stats.columns import Floats
@@ -28,6 +29,7 @@ class Resplit:
         self._rng = rng
         self._begin = rng.integers(recording.buckets - window + 1, size=runs)
         self._position = _positions(rng, runs, recording.families)
+        self._groups = recording.groups
 
     def draw(self, position: int, runs: NDArray[np.int64], weights: Floats) -> list[Made]:
         """The bucket at this position of each of the replays, at green's weights, (R,) in 0..1: each metric's sums."""
@@ -49,7 +51,17 @@ class Resplit:
             n_b=of_b.sum(axis=1) + n_b,
             s_b=of_b @ loss + s_b,
             q_b=of_b @ square + q_b,
+            groups=self._grouped(tape, at, green) if tape.by_key and len(self._groups) else None,
         )
+
+    def _grouped(self, tape: Tape, at: NDArray[np.int64], green: Floats) -> Floats:
+        """(R, 2, 128, 3), of green and of blue. Groups of several families share their places."""
+        sums = np.stack([each[at] for each in (tape.n, tape.s, tape.q)], axis=-1)
+        table = np.zeros((len(at), 2, GROUPS, 3))
+        for side, share in enumerate((green, 1 - green)):
+            for column, group in enumerate(self._groups.tolist()):
+                table[:, side, group] += sums[:, column] * share[:, column, None]
+        return table
 
 
 def _by_key(sums: Floats, at: NDArray[np.int64], green: Floats) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfade.core.split import GROUPS
 from crossfade.stats.columns import Floats
 
 Rates = tuple[float, float]
@@ -23,7 +24,8 @@ EDGE = 1e-9
 
 
 class Made(NamedTuple):
-    """One bucket of one check, arrays of shape (R,): calls, losses and squared losses, of green and of blue."""
+    """One bucket of one check, arrays of shape (R,): calls, losses and squared losses, of green and of blue; and of
+    calls with a key by its group, (R, 2, 128, 3) as `stats.columns.Columns` has them, None where no call has one."""
 
     n_g: Floats
     s_g: Floats
@@ -31,6 +33,12 @@ class Made(NamedTuple):
     n_b: Floats
     s_b: Floats
     q_b: Floats
+    groups: Floats | None = None
+
+    def part(self, runs: NDArray[np.int64]) -> Made:
+        """Of these rollouts only."""
+        sums = (column[runs] for column in self[:6])
+        return Made(*sums)._replace(groups=None if self.groups is None else self.groups[runs])
 
 
 class Traffic(Protocol):
@@ -48,11 +56,12 @@ class Traffic(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Independent:
-    """Calls that have nothing to do with each other. In groups of `size`, calls share variant and fate: `size` is
-    then the overdispersion, as bursts and a user's retries make it.
+    """Calls that have nothing to do with each other. In bursts of `size`, calls share variant and fate: `size` is
+    then the overdispersion, as a user's retries make it. `keyed`: each burst is of a user who never comes again.
     """
 
     size: int = 1
+    keyed: bool = False
 
     def square(self, rate: float) -> float:
         return rate
@@ -65,18 +74,22 @@ class Independent:
         calls: int,
         rates: Sequence[Rates],
     ) -> list[Made]:
-        groups = calls // self.size
-        green = rng.binomial(groups, weights)
-        blue = groups - green
-        return [
-            binary(
-                n_g=self.size * green,
-                s_g=self.size * rng.binomial(green, p_g),
-                n_b=self.size * blue,
-                s_b=self.size * rng.binomial(blue, p_b),
+        bursts = calls // self.size
+        green = rng.binomial(bursts, weights)
+        blue = bursts - green
+        made = []
+        for p_b, p_g in rates:
+            bad_g, bad_b = rng.binomial(green, p_g), rng.binomial(blue, p_b)
+            made.append(
+                binary(
+                    n_g=self.size * green,
+                    s_g=self.size * bad_g,
+                    n_b=self.size * blue,
+                    s_b=self.size * bad_b,
+                    groups=self.size * _spread(rng, (green, bad_g), (blue, bad_b)) if self.keyed else None,
+                )
             )
-            for p_b, p_g in rates
-        ]
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +142,7 @@ class Sticky:
         often = rng.lognormal(0.0, spread, (runs, users))
         self._often = often / often.sum(axis=1, keepdims=True)
         self._luck = rng.random((runs, users))
+        self._group = rng.integers(GROUPS, size=(runs, users))
         self._concentration = concentration
 
     def square(self, rate: float) -> float:
@@ -141,6 +155,8 @@ class Sticky:
 
         made_calls = rng.poisson(calls * self._often[runs])
         green = self._position[runs] < weights[:, None]
+        # Of each user the place in the table of groups: rollout, variant, group.
+        place = (np.arange(len(runs))[:, None] * 2 + ~green) * GROUPS + self._group[runs]
         made = []
         for p_b, p_g in rates:
             p = np.clip(np.where(green, p_g, p_b), EDGE, 1 - EDGE)
@@ -152,6 +168,7 @@ class Sticky:
                     s_g=np.where(green, bad, 0).sum(axis=1),
                     n_b=np.where(green, 0, made_calls).sum(axis=1),
                     s_b=np.where(green, 0, bad).sum(axis=1),
+                    groups=np.stack([_by_place(place, counts) for counts in (made_calls, bad, bad)], axis=-1),
                 )
             )
         return made
@@ -181,7 +198,32 @@ class Late:
         return made
 
 
-def binary(*, n_g: NDArray[np.int64], s_g: NDArray[np.int64], n_b: NDArray[np.int64], s_b: NDArray[np.int64]) -> Made:
+def binary(
+    *,
+    n_g: NDArray[np.int64],
+    s_g: NDArray[np.int64],
+    n_b: NDArray[np.int64],
+    s_b: NDArray[np.int64],
+    groups: Floats | None = None,
+) -> Made:
     """Sums of losses of 0 and 1: the squares are the losses."""
     bad_g, bad_b = s_g.astype(np.float64), s_b.astype(np.float64)
-    return Made(n_g=n_g.astype(np.float64), s_g=bad_g, q_g=bad_g, n_b=n_b.astype(np.float64), s_b=bad_b, q_b=bad_b)
+    calls_g, calls_b = n_g.astype(np.float64), n_b.astype(np.float64)
+    return Made(n_g=calls_g, s_g=bad_g, q_g=bad_g, n_b=calls_b, s_b=bad_b, q_b=bad_b, groups=groups)
+
+
+def _spread(rng: np.random.Generator, *variants: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Floats:
+    """So many and so many bad of each variant, (R,) each, over the groups by chance: (R, 2, 128, 3)."""
+    alike = np.full(GROUPS, 1 / GROUPS)
+    tables = []
+    for n, s in variants:
+        bad = rng.multinomial(s, alike)
+        tables.append(np.stack((bad + rng.multinomial(n - s, alike), bad, bad), axis=-1))
+    return np.stack(tables, axis=1).astype(np.float64)
+
+
+def _by_place(place: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+    """The users' counts summed in the table of groups: (R, 2, 128)."""
+    shape = (len(place), 2, GROUPS)
+    summed = np.bincount(place.ravel(), weights=counts.ravel(), minlength=shape[0] * 2 * GROUPS)
+    return summed.astype(np.float64).reshape(shape)

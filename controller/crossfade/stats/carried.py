@@ -16,8 +16,11 @@ from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
+
+AT_ONCE = 512
+"""Buckets worked through at once: with groups of keys each takes 6 KB, and several times that on the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +37,12 @@ class Carried:
     def worked(self, buckets: Sequence[Bucket]) -> tuple[list[Bucket], Carried, list[Worked]]:
         """(those judged, after them, all that was computed on the way)."""
         judged, pending = merge(self.pending, buckets)
-        state = self.state.counted(to_columns(buckets)) if buckets else self.state
-        parts = list(state.worked(to_columns(judged)))
+        parts: list[Worked] = []
+        state = self.state
+        for begin in range(0, len(buckets), AT_ONCE):
+            state = state.counted(to_columns(buckets[begin : begin + AT_ONCE]))
+        for begin in range(0, len(judged), AT_ONCE):
+            parts += (parts[-1].after if parts else state).worked(to_columns(judged[begin : begin + AT_ONCE]))
         return judged, Carried(state=parts[-1].after if parts else state, pending=pending), parts
 
     def at(self, step: int, gate_margin: float) -> Carried:
@@ -68,10 +75,22 @@ def from_document(document: Mapping[str, Any], like: Carried) -> Carried:
     return Carried(
         state=_restored(document["state"], like.state),
         pending=tuple(
-            Bucket(each["start"], each["step"], blue=Summary(**each["blue"]), green=Summary(**each["green"]))
+            Bucket(
+                each["start"],
+                each["step"],
+                blue=Summary(**each["blue"]),
+                green=Summary(**each["green"]),
+                blue_groups=_groups(each["blue_groups"]),
+                green_groups=_groups(each["green_groups"]),
+            )
             for each in document["pending"]
         ),
     )
+
+
+def _groups(document: Mapping[str, Any]) -> dict[int, Summary]:
+    """JSON knows names of text only."""
+    return {int(group): Summary(**sums) for group, sums in document.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ K alternatives or sums. One rollout and many go through the same formulas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfade.core.evidence import Bucket
+from crossfade.core.split import GROUPS
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -24,7 +25,11 @@ LEAST_CALLS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Columns:
-    """Sums of B judged buckets, of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; of `g`reen and `b`lue."""
+    """Sums of B judged buckets, of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; of `g`reen and `b`lue.
+
+    `groups`, (B,) + S + (2, 128, 3), has of green and of blue n, s and q of calls with a key by its group; None where
+    no call has one.
+    """
 
     step: NDArray[np.int64]
     n_g: Floats
@@ -33,17 +38,18 @@ class Columns:
     n_b: Floats
     s_b: Floats
     q_b: Floats
+    groups: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.n_g)
 
     def part(self, chosen: slice | NDArray[np.bool_] | NDArray[np.int64] | tuple[slice, NDArray[np.int64]]) -> Columns:
         """The chosen buckets only; with a second index, of the chosen rollouts."""
-        return Columns(**{name: getattr(self, name)[chosen] for name in _NAMES})
+        return self._each(lambda column: column[chosen])
 
     def side_by_side(self) -> Columns:
         """B buckets in a row as the one bucket of each of B rollouts: shape (1, B)."""
-        return Columns(**{name: getattr(self, name)[None, :] for name in _NAMES})
+        return self._each(lambda column: column[None, :])
 
     @property
     def is_binary(self) -> NDArray[np.bool_]:
@@ -53,11 +59,16 @@ class Columns:
         whole = (np.abs(self.s_g - np.rint(self.s_g)) <= 1e-6) & (np.abs(self.s_b - np.rint(self.s_b)) <= 1e-6)
         return alike & whole
 
+    def _each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Columns:
+        columns = {name: getattr(self, name) for name in _NAMES}
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return Columns(**changed)
+
 
 _NAMES = Columns.__slots__
 
 
-def to_columns(buckets: Iterable[Bucket]) -> Columns:
+def to_columns(buckets: Sequence[Bucket]) -> Columns:
     """The buckets of one rollout as arrays, in the order given: S = ()."""
     rows = [(k.step, *_sums(k)) for k in buckets]
     table = np.array(rows, dtype=np.float64).reshape(-1, 7).T.copy()
@@ -69,7 +80,20 @@ def to_columns(buckets: Iterable[Bucket]) -> Columns:
         n_b=table[4],
         s_b=table[5],
         q_b=table[6],
+        groups=_groups(buckets),
     )
+
+
+def _groups(buckets: Sequence[Bucket]) -> Floats | None:
+    """Of buckets, of which some may have calls with a key: (B, 2, 128, 3)."""
+    if not any(bucket.green_groups or bucket.blue_groups for bucket in buckets):
+        return None
+    sums = np.zeros((len(buckets), 2, GROUPS, 3))
+    for row, bucket in zip(sums, buckets, strict=True):
+        for of_variant, groups in zip(row, (bucket.green_groups, bucket.blue_groups), strict=True):
+            for group, each in groups.items():
+                of_variant[group] = each.n, each.s, each.q
+    return sums
 
 
 def widened(values: Floats, axes: int) -> Floats:

@@ -28,7 +28,7 @@ from crossfade.stats.mixture import (
     worse_alternatives,
 )
 from crossfade.stats.state import Worked
-from crossfade.stats.worse import CAP, LEAST_RISES, RESTARTS
+from crossfade.stats.worse import BLOCKS, CAP, LEAST_RISES, RESTARTS
 
 Numbers = tuple[float, ...]
 MOST_LARGEST = 5
@@ -37,8 +37,12 @@ MOST_LARGEST = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateBets:
     """One bucket at its step's gate, one number an alternative: green's mean loss bet on, u, both bets, and log E
-    after division by phi and N / (N - 1). `log_mixture` is the process after the bucket, `log_e` what of it counts.
+    after division by phi and N / (N - 1). `log_mixture` is the process after the bucket, `log_e` what of it counts with
+    phi as seen then (`soon`). Both phi are those of the roll-back but for what groups of keys show: in the step alone.
     """
+
+    phi: float
+    soon: float
 
     alternatives: Numbers
     u: Numbers
@@ -53,9 +57,11 @@ class GateBets:
 class BucketArithmetic:
     """One judged bucket: merged from adjacent ones until there were calls enough. Differences are green's minus blue's.
 
-    `base`, `variance` and `phi` are as known before it. `log_es` has log E of each alternative of the roll-back process
-    before cap and phi, `tempered` after both; `log_mixture` is the process after the bucket, `log_e` what of it counts
-    with phi as seen then (`soon`), `gained` how much the mixture rose. `weight` and `difference` are the estimate's.
+    `base`, `variance` and `phi` are as known before it, `phi_groups` what of phi groups of keys show. `log_es` has
+    log E of each alternative of the roll-back process before cap and phi, `tempered` after both: min(log E /
+    phi_groups, cap) / (phi / phi_groups). `log_mixture` is the process after the bucket, `log_blocks` what the blocks
+    of a traffic with keys count (None without), `log_e` what of both counts with phi as seen then (`soon`), `gained`
+    how much the mixture rose. `weight` and `difference` are the estimate's.
     """
 
     start: int
@@ -65,11 +71,13 @@ class BucketArithmetic:
     base: float
     variance: float
     phi: float
+    phi_groups: float
     soon: float
     alternatives: Numbers
     log_es: Numbers
     tempered: Numbers
     log_mixture: float
+    log_blocks: float | None
     gained: float
     log_e: float
     rises: int
@@ -83,7 +91,8 @@ class BucketArithmetic:
 class WorseTotals:
     """The roll-back process at the end: `log_masses` is the log of weight x e-value of each alternative, and with what
     has not begun (`log_waiting`) they sum to the mixture. It counts as `log_e` = mixture x min(1, phi_used / phi_soon)
-    where that is above 0; once at `needed` it stays at its `peak`, which gives `judged`.
+    where that is above 0; where calls have keys, as the log of (1 - blocks) x its E + blocks x that of the blocks
+    (`log_blocks`). Once at `needed` it stays at its `peak`, which gives `judged`.
     """
 
     margins: Numbers
@@ -95,6 +104,8 @@ class WorseTotals:
     log_mixture: float
     phi_used: float
     phi_soon: float
+    blocks: float
+    log_blocks: float | None
     log_e: float
     rises: int
     least_rises: int
@@ -135,7 +146,7 @@ class Estimated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridPoint:
-    """log E of the interval's two processes at one difference: against "<= d" and against ">= d"."""
+    """log E of the interval's two processes at one difference, as far as it counts: against "<= d" and ">= d"."""
 
     difference: float
     log_e_over: float
@@ -222,6 +233,8 @@ def _arithmetic(
             log_mixture=float(state.worse.log_mixture),
             phi_used=float(last.worse.used[-1]) if last else 1.0,
             phi_soon=float(last.soon[-1]) if last else 1.0,
+            blocks=BLOCKS,
+            log_blocks=_block(last.late[-1]) if last and last.late is not None else None,
             log_e=float(state.worse.log_e),
             rises=int(state.worse.rises),
             least_rises=LEAST_RISES,
@@ -235,7 +248,7 @@ def _arithmetic(
             log_masses=_numbers(state.gate.log_mass),
             log_mixture=float(log_sum(state.gate.log_mass)),
             phi_used=float(last.gate.used[-1]) if last else 1.0,
-            phi_soon=float(last.soon[-1]) if last else 1.0,
+            phi_soon=float(last.gate_soon[-1]) if last else 1.0,
             log_e=verdict.log_e_gate,
             needed=verdict.log_e_gate_needed,
         ),
@@ -262,7 +275,9 @@ def _grid(carried: Carried) -> tuple[GridPoint, ...]:
     state = carried.state
     if state.bounds is None:
         return ()
-    columns = (grid(state.margin), log_sum(state.bounds.over), log_sum(state.bounds.under))
+    (found,) = figures(state)
+    over, under = (found.trust * log_sum(masses) for masses in (state.bounds.over, state.bounds.under))
+    columns = (grid(state.margin), over, under)
     return tuple(GridPoint(difference=d, log_e_over=over, log_e_under=under) for d, over, under in _zipped(columns))
 
 
@@ -296,11 +311,13 @@ def _of_part(part: Worked, here: NDArray[np.int64]) -> list[dict[str, Any]]:
         "base": part.a[here],
         "variance": part.variance[here],
         "phi": part.phi[here],
+        "phi_groups": part.together[here],
         "soon": part.soon[here],
         "alternatives": worse_alternatives(part.a[here], part.before.margin),
         "log_es": part.log_e_worse[here],
         "tempered": along.tempered[here],
         "log_mixture": along.log_mixture[here],
+        "log_blocks": _blocks(part)[here],
         "gained": _gained([part])[here],
         "log_e": along.log_e[here],
         "rises": along.rises[here].astype(np.int64),
@@ -311,10 +328,21 @@ def _of_part(part: Worked, here: NDArray[np.int64]) -> list[dict[str, Any]]:
     return [dict(zip(table, row, strict=True)) | {"gate": gate} for row, gate in rows]
 
 
+def _blocks(part: Worked) -> NDArray[np.object_]:
+    late = part.late if part.late is not None else np.full(len(part.columns), -np.inf)
+    return np.array([_block(each) for each in late], dtype=object)
+
+
+def _block(log_e: float) -> float | None:
+    return float(log_e) if log_e > -np.inf else None
+
+
 def _gates(part: Worked, here: NDArray[np.int64]) -> list[GateBets | None]:
     before, columns, a = part.before, part.columns.part(here), part.a[here]
     bets = gate_bets(columns, a, part.variance[here], before.gate_margin, before.binary)
     table = (
+        part.gate_phi[here],
+        part.gate_soon[here],
         gate_alternatives(a, before.gate_margin),
         bets.u,
         bets.lambda_g,
@@ -323,7 +351,7 @@ def _gates(part: Worked, here: NDArray[np.int64]) -> list[GateBets | None]:
         part.gate.log_mixture[here],
         part.gate.log_e[here],
     )
-    names = ("alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_mixture", "log_e")
+    names = ("phi", "soon", "alternatives", "u", "lambda_g", "lambda_b", "log_es", "log_mixture", "log_e")
     rows = [GateBets(**dict(zip(names, row, strict=True))) for row in _zipped(table)]
     return [row if asked else None for row, asked in zip(rows, columns.step == before.step, strict=True)]
 

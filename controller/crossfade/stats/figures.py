@@ -18,7 +18,7 @@ from crossfade.stats.state import State
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Figures:
-    """Of one check of one rollout; the fields are those of `State` and its parts."""
+    """Of one check of one rollout; the fields are those of `State` and its parts, `trust` that of `interval`."""
 
     margin: float
     gate_margin: float
@@ -28,6 +28,8 @@ class Figures:
     rises: int
     log_e_gate: float
     phi: float
+    trust: float
+    step_together: float
     base_mean: float
     base_variance: float
     base_known: bool
@@ -50,7 +52,9 @@ def figures(state: State) -> list[Figures]:
         "peak": _list(state.worse.peak),
         "rises": _list(state.worse.rises.astype(np.int64)),
         "log_e_gate": _list(state.gate.log_e),
-        "phi": _list(state.dispersion.phi),
+        "phi": _list(state.phi),
+        "trust": _list(_trust(state)),
+        "step_together": _list(state.step_together.phi),
         "base_mean": _list(state.base.mean),
         "base_variance": _list(state.base.variance),
         "base_known": _list(state.base.known),
@@ -65,6 +69,14 @@ def figures(state: State) -> list[Figures]:
     }
     shared: dict[str, Any] = {"margin": state.margin, "binary": state.binary, "bounds": state.bounds}
     return [Figures(**shared, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def _trust(state: State) -> Floats:
+    """How far the interval's evidence counts: as that of `worse`, as far as groups of keys would have it today."""
+    begun = state.buckets > 0
+    used = np.where(begun, state.buckets, 1.0) / np.where(begun, state.worse.tempering, 1.0)
+    trust: Floats = np.minimum(1.0, used / state.together.phi)
+    return trust
 
 
 def _list(values: NDArray[Any]) -> list[Any]:

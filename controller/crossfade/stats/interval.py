@@ -68,17 +68,25 @@ def start_bounds(margin: float, runs: tuple[int, ...] = ()) -> Bounds:
 
 
 def interval(
-    bounds: Bounds, margin: float, *, level_over: float, level_under: float, ruling: Ruling, gate_margin: float
+    bounds: Bounds,
+    margin: float,
+    *,
+    level_over: float,
+    level_under: float,
+    ruling: Ruling,
+    gate_margin: float,
+    trust: float = 1.0,
 ) -> tuple[float | None, float | None]:
-    """(lower, upper), each None while nothing is rejected on its side. Levels are logs of 1 / level.
+    """(lower, upper), each None while nothing is rejected on its side. Levels are logs of 1 / level; evidence counts
+    `trust` times, 0 to 1.
 
     When green has changed over time both ends can be shown for different times, the wrong way round: the range
     between them is then given, and for a failed check no upper end.
     """
     d = grid(margin)
     failed = ruling is Ruling.FAILED
-    over = d[(log_sum(bounds.over) >= level_over) & ((d > 0) if failed else (d <= 0))]
-    under = d[log_sum(bounds.under) >= level_under]
+    over = d[(trust * log_sum(bounds.over) >= level_over) & ((d > 0) if failed else (d <= 0))]
+    under = d[trust * log_sum(bounds.under) >= level_under]
     lower = float(over.max()) if len(over) else ABOVE_ZERO if failed else None
     upper = float(under.min()) if len(under) else None
     if ruling is Ruling.PASSED:

@@ -13,7 +13,7 @@ from crossfade.stats.combine import failing, log_mean_e
 from crossfade.stats.estimate import estimate, standard_error
 from crossfade.stats.figures import Figures, figures
 from crossfade.stats.interval import interval
-from crossfade.stats.needed import calls_needed, shrunk
+from crossfade.stats.needed import calls_needed, growth_of, shrunk
 from crossfade.stats.worse import LEAST_RISES
 
 
@@ -79,8 +79,10 @@ def _verdict(
             level_under=gate_needed,
             ruling=ruling,
             gate_margin=found.gate_margin,
+            trust=found.trust,
         )
     )
+    needed, worth = (None, None) if weight is None else _calls_needed(found, gate_needed, weight)
     return Verdict(
         check=check,
         ruling=ruling,
@@ -96,7 +98,8 @@ def _verdict(
         log_e_worse_needed=worse_needed,
         log_e_gate=found.log_e_gate,
         log_e_gate_needed=gate_needed,
-        calls_needed=None if weight is None else _calls_needed(found, gate_needed, weight),
+        calls_needed=needed,
+        worth=worth,
         overdispersion=found.phi,
         degraded=found.log_e_degraded >= log(1 / plan.alpha),
         buckets=found.buckets,
@@ -112,17 +115,20 @@ def _ruling(found: Figures, *, failed: bool, gate_needed: float) -> Ruling:
     return Ruling.PASSED if found.log_e_gate >= gate_needed else Ruling.INCONCLUSIVE
 
 
-def _calls_needed(found: Figures, level: float, weight: float) -> int | None:
+def _calls_needed(found: Figures, level: float, weight: float) -> tuple[int | None, int | None]:
+    """(`Verdict.calls_needed`, `Verdict.worth`)."""
     difference = estimate(found.stratified)
     error = standard_error(found.stratified, found.blue, found.green, found.phi)
     if difference is None or error is None:
         if not found.base_known:
-            return None
+            return None, None
         # Before the first bucket blue's history alone says what it takes, if green is its equal.
         difference, error = 0.0, 0.0
-    return calls_needed(
+    likely = shrunk(difference, error, found.margin)
+    growth = growth_of(found.step_together, found.step_blue.n + found.step_green.n)
+    calls = calls_needed(
         p_b=found.base_mean,
-        difference=shrunk(difference, error, found.margin),
+        difference=likely,
         variance=found.base_variance,
         d=found.gate_margin,
         weight=weight,
@@ -130,4 +136,6 @@ def _calls_needed(found: Figures, level: float, weight: float) -> int | None:
         level=level,
         phi=found.phi,
         binary=found.binary,
+        growth=growth,
     )
+    return calls, round(1 / growth) if calls is None and growth > 0 and likely < found.gate_margin else None

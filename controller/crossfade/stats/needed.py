@@ -15,6 +15,8 @@ from crossfade.stats.balanced import binary_bets
 from crossfade.stats.mixture import LEAST, MOST
 
 MOST_CALLS = 10**12
+WAVER = 0.25
+"""Two standard errors of a variance learnt from 128 groups, sqrt(2 / 127)."""
 
 
 def shrunk(estimate: float, standard_error: float, margin: float) -> float:
@@ -52,11 +54,13 @@ def calls_needed(
     level: float,
     phi: float,
     binary: bool,
+    growth: float = 0.0,
 ) -> int | None:
     """Further calls of both variants until evidence `log_e` reaches `level` = log(1 / beta) against ">= d".
 
-    None where the difference is not below d (the drift is against it), or one variant gets no calls. `weight` is
-    green's share as a fraction; phi divides the information as it divides the evidence.
+    None where the difference is not below d (the drift is against it), or one variant gets no calls, or all that the
+    users can say is too little. `weight` is green's share as a fraction; phi divides the information as it divides the
+    evidence. It is at least 1 + `growth` x the calls of the step, as their users return (see `growth_of`).
     """
     if not 0 < weight < 1 or difference >= d:
         return None
@@ -66,5 +70,20 @@ def calls_needed(
     information = (
         rate_information(p_b, p_g, d, weight) if binary else score_information(p_g - p_b - d, variance, weight)
     )
-    calls = (level - log_e) * phi / information if information > 0 else float(MOST_CALLS)
+    if information <= 0:
+        return MOST_CALLS
+    calls = (level - log_e) * phi / information
+    if growth > 0:
+        if information <= level * growth:
+            return None
+        calls = max(calls, level / (information - level * growth) - log_e / (information - log_e * growth))
     return ceil(min(calls, MOST_CALLS))
+
+
+def growth_of(together: float, calls: int) -> float:
+    """By how much phi, as groups of keys show it after so many calls, grows with each further call of the same users.
+
+    What 128 groups waver by when nothing hangs together is left out. 1 / growth is how many independent calls all
+    calls of these users can be worth.
+    """
+    return max(0.0, together - 1 - WAVER) / calls if calls else 0.0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossfade.core.evidence import Summary
 from crossfade.stats.base_rate import BaseRate, start_base_rate
+from crossfade.stats.block import Block, start_block
 from crossfade.stats.columns import Columns, Floats, running
 from crossfade.stats.degraded import recent_after
 from crossfade.stats.estimate import Stratified, start_stratified
@@ -21,12 +22,13 @@ from crossfade.stats.gate import AlongGate, Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
 from crossfade.stats.mixture import GATE_WEIGHTS
 from crossfade.stats.overdispersion import Dispersion, start_dispersion
-from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse
+from crossfade.stats.together import Together, start_together
+from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse, tempered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """After `buckets` judged buckets. `buckets`, `step` and `gate_margin` are of the shape S.
+    """After so many judged buckets. `step` and `gate_margin` are of the shape S.
 
     `margin` and `gate_margin` are loss differences. `blue`, `green`, `step_blue` and `step_green`, S + (3,), are sums
     of calls, losses and squared losses of all sealed buckets, judged or still being merged. Without `bounds` there is
@@ -40,9 +42,13 @@ class State:
     gate_margin: Floats
     base: BaseRate
     worse: Worse
+    block: Block
     gate: Gate
     bounds: Bounds | None
     dispersion: Dispersion
+    together: Together
+    step_together: Together
+    """`together` of the step's buckets alone, as its gate's evidence is."""
     stratified: Stratified
     recent: Floats
     """S + (3,), blue's decayed sums of late."""
@@ -50,7 +56,17 @@ class State:
     green: Floats
     step_blue: Floats
     step_green: Floats
-    buckets: Floats
+
+    @property
+    def buckets(self) -> Floats:
+        """How many were judged. Shape S."""
+        return self.worse.buckets
+
+    @property
+    def phi(self) -> Floats:
+        """The overdispersion as known now, of what jumps and of what keys show. Shape S."""
+        phi: Floats = np.maximum(self.dispersion.phi, self.together.phi)
+        return phi
 
     def at(self, step: NDArray[np.int64] | int, gate_margin: Floats | float) -> State:
         """At this step: where it is another than before, the gate's evidence starts anew."""
@@ -62,6 +78,7 @@ class State:
             step=np.where(moved, step, self.step),
             gate_margin=np.where(moved, gate_margin, self.gate_margin),
             gate=self.gate.anew(moved),
+            step_together=self.step_together.anew(moved),
             step_blue=np.where(moved[..., None], 0.0, self.step_blue),
             step_green=np.where(moved[..., None], 0.0, self.step_green),
         )
@@ -71,8 +88,12 @@ class State:
         blue = np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1)
         green = np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1)
         here = (columns.step == self.step)[..., None]
+        keyed = columns.groups is not None
         return replace(
             self,
+            together=self.together.with_groups() if keyed else self.together,
+            step_together=self.step_together.with_groups() if keyed else self.step_together,
+            block=self.block.with_groups() if keyed else self.block,
             blue=running(self.blue, blue)[-1],
             green=running(self.green, green)[-1],
             step_blue=running(self.step_blue, np.where(here, blue, 0.0))[-1],
@@ -102,23 +123,31 @@ class State:
 
     def _worked(self, columns: Columns) -> Worked:
         a, variance, base = self.base.after(columns)
-        phi, soon, dispersion = self.dispersion.after(columns)
+        jumps, jumps_soon, dispersion = self.dispersion.after(columns)
+        keyed, keyed_soon, together = self.together.after(columns)
+        phi, soon = np.maximum(jumps, keyed), np.maximum(jumps_soon, keyed_soon)
         bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary)
         log_e = log_e_worse(columns, a, variance, self.margin, self.binary)
-        along = self.worse.along(log_e, phi, soon)
-        at_gate = self._log_e_gate(columns, a, variance, phi)
-        gate = self.gate.along(at_gate, columns.step == self.step, phi, soon)
+        late, block = self.block.after(columns, log_e, jumps, jumps_soon)
+        along = self.worse.along(tempered(log_e, phi, keyed), phi, soon, late)
+        here = columns.step == self.step
+        at_step, at_step_soon, step_together = self.step_together.after(columns, here)
+        gate_phi, gate_soon = np.maximum(jumps, at_step), np.maximum(jumps_soon, at_step_soon)
+        at_gate = self._log_e_gate(columns, a, variance, gate_phi)
+        gate = self.gate.along(at_gate, here, gate_phi, gate_soon)
         after = replace(
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
             worse=self.worse.ended(along),
+            block=block,
             gate=gate.end,
             bounds=bounds,
             dispersion=dispersion,
+            together=together,
+            step_together=step_together,
             stratified=self.stratified.after(columns),
             recent=recent_after(self.recent, columns),
-            buckets=self.buckets + len(columns),
         )
         return Worked(
             before=self,
@@ -127,6 +156,10 @@ class State:
             variance=variance,
             phi=phi,
             soon=soon,
+            together=keyed,
+            late=late,
+            gate_phi=gate_phi,
+            gate_soon=gate_soon,
             log_e_worse=log_e,
             worse=along,
             log_e_gate=at_gate,
@@ -150,8 +183,9 @@ class State:
 class Worked:
     """B buckets judged by the same formulas, and what each came to on the way from `before` to `after`.
 
-    `a`, `variance` and `phi`, (B,) + S, are as known before each bucket, `soon` as known after it; `log_e_worse` is
-    before cap and phi, `log_e_gate` after all division and 0 in buckets of other steps.
+    `a`, `variance`, `phi` and what of it keys show (`together`), (B,) + S, are as known before each bucket, `soon` as
+    known after it; `gate_phi` and `gate_soon` are the gate's. `log_e_worse` is before cap and phi, `log_e_gate` after
+    all division and 0 in buckets of other steps.
     """
 
     before: State
@@ -160,6 +194,10 @@ class Worked:
     variance: Floats
     phi: Floats
     soon: Floats
+    together: Floats
+    late: Floats | None
+    gate_phi: Floats
+    gate_soon: Floats
     log_e_worse: Floats
     worse: Along
     log_e_gate: Floats
@@ -178,7 +216,7 @@ def start_state(
     bounds: bool = True,
 ) -> State:
     """Before the first bucket: every e-value is 1. `history` is blue's, before the rollout."""
-    nothing, no_sums = np.zeros(runs), np.zeros((*runs, 3))
+    no_sums = np.zeros((*runs, 3))
     return State(
         margin=margin,
         binary=abs(history.q - history.s) <= 1e-9 * (1 + history.s),
@@ -186,14 +224,16 @@ def start_state(
         gate_margin=np.full(runs, gate_margin),
         base=start_base_rate(history, runs),
         worse=start_worse(runs),
+        block=start_block(runs),
         gate=start_gate(runs),
         bounds=start_bounds(margin, runs) if bounds else None,
         dispersion=start_dispersion(runs, overdispersion),
+        together=start_together(runs),
+        step_together=start_together(runs),
         stratified=start_stratified(runs),
         recent=no_sums,
         blue=no_sums,
         green=no_sums,
         step_blue=no_sums,
         step_green=no_sums,
-        buckets=nothing,
     )

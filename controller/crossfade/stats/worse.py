@@ -29,12 +29,23 @@ CAP = 1.5
 RESTARTS = 0.25
 RESTART_SCALE = 100.0
 LEAST_RISES = 2
+BLOCKS = 0.1
+"""The share of `stats.block` in the check's e-value, once there are keys."""
 
 
 def not_begun(k: Floats) -> Floats:
     """g(k): the share of the later starts that have not begun after k of them."""
     share: Floats = 1 / (1 + np.log1p(k / RESTART_SCALE))
     return share
+
+
+def tempered(log_e: Floats, phi: Floats, together: Floats) -> Floats:
+    """log e-values of buckets, (B,) + S + (5,), capped and divided by phi. `together`, (B,) + S as phi, is what of phi
+    groups of keys show: it comes before the cap. Users who return may make it large, and then it takes many buckets to
+    say what one would have said of independent calls.
+    """
+    capped: Floats = np.minimum(log_e / together[..., None], CAP) / (phi / together)[..., None]
+    return capped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,22 +65,27 @@ class Worse:
     tempering: Floats
 
     def after(self, log_e: Floats, phi: Floats, soon: Floats) -> Worse:
-        """With the log e-values of more buckets, (B,) + S + (5,), and phi before and soon after each, (B,) + S."""
-        return self.ended(self.along(log_e, phi, soon)) if len(log_e) else self
+        """With the log e-values of more buckets without keys, (B,) + S + (5,), before cap and phi, and phi before and
+        soon after each, (B,) + S."""
+        return self.ended(self.along(tempered(log_e, phi, np.ones_like(phi)), phi, soon)) if len(log_e) else self
 
-    def along(self, log_e: Floats, phi: Floats, soon: Floats) -> Along:
-        """The same after each of the buckets, of which there is at least one."""
+    def along(self, log_e: Floats, phi: Floats, soon: Floats, late: Floats | None = None) -> Along:
+        """After each of more buckets, of which there is at least one: tempered log e-values, (B,) + S + (5,), phi
+        before and soon after each, and what the blocks count, -inf where there are none, (B,) + S each.
+        """
         begun = running(self.buckets, np.ones_like(phi))
-        tempered = np.minimum(log_e, CAP) / phi[..., None]
-        path, masses, waiting = self._path(tempered, begun)
+        path, masses, waiting = self._path(log_e, begun)
         before = np.concatenate((self.log_mixture[None], path[:-1]))
         tempering = running(self.tempering, 1 / phi)[1:]
         used = begun[1:] / tempering
         counts = counted(path, used, soon)
+        if late is not None:
+            both = np.logaddexp(np.log(1 - BLOCKS) + counts, np.log(BLOCKS) + late)
+            counts = np.where(late > -np.inf, both, counts)
         rises = running(self.rises, path > before + 1e-12)[1:]
         confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
         return Along(
-            tempered=tempered,
+            tempered=log_e,
             log_mass=masses,
             log_waiting=waiting,
             log_mixture=path,

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, text
 
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
-from crossfade.server.store.losses import BEFORE, COUNTED_TABLES, Past
+from crossfade.server.store.losses import BEFORE, COUNTED_TABLES
+from crossfade.server.store.summed import Past
 
 
 def by_loss(connection: Connection, check: Check, past: Past, width: int) -> Sequence[Row[Any]]:
@@ -26,8 +27,10 @@ def by_loss(connection: Connection, check: Check, past: Past, width: int) -> Seq
     if metric.table is None:
         return connection.execute(_ERRORS, place).all()
     losses = metric.losses(check.limit)
-    values = place | {"keys": list(losses), "losses": list(losses.values())}
-    return connection.execute(_COUNTED[metric.table], values).all()
+    if not metric.binary:
+        return connection.execute(_COSTS, place | {"losses": list(losses.values())}).all()
+    bad = [key for key, loss in losses.items() if loss]
+    return connection.execute(_BINARY[metric.table], place | {"bad": bad}).all()
 
 
 def by_group(connection: Connection, check: Check, past: Past, width: int) -> Sequence[Row[Any]] | None:
@@ -67,26 +70,38 @@ _ERRORS = text(
 _ERROR_GROUPS = text(
     f"""
     SELECT {_BUCKET} AS bucket, rollout_id AS family, key::smallint AS grp, sum((value ->> 0)::bigint)::bigint AS n,
-           sum((value ->> 1)::bigint)::bigint AS s, sum((value ->> 1)::bigint)::bigint AS q
+           sum((value ->> 1)::bigint)::float8 AS s, sum((value ->> 1)::bigint)::float8 AS q
     FROM observations, jsonb_each(groups) {BEFORE}
     GROUP BY 1, 2, 3
     HAVING sum((value ->> 0)::bigint) > 0
     ORDER BY 1, 2, 3
     """  # noqa: S608
 )
-_COUNTED = {
+# A table's keys are many, its losses few: told apart row by row, there is nothing to sort and nothing to look up.
+_BINARY = {
     table: text(
         f"""
-        SELECT {_BUCKET} AS bucket, loss, sum(value::bigint)::bigint AS n
-        FROM observations, jsonb_each_text({table})
-        JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
-        {BEFORE}
-        GROUP BY 1, 2
-        ORDER BY 1, 2
+        SELECT bucket, loss, n FROM (
+            SELECT {_BUCKET} AS bucket, coalesce(sum(value::bigint) FILTER (WHERE key = ANY(:bad)), 0)::bigint AS bad,
+                   sum(value::bigint)::bigint AS counted
+            FROM observations, jsonb_each_text({table}) {BEFORE}
+            GROUP BY 1
+        ) AS counts, LATERAL (VALUES (0.0::float8, counted - bad), (1.0::float8, bad)) AS each (loss, n)
+        WHERE n > 0
+        ORDER BY bucket, loss
         """  # noqa: S608
     )
     for table in COUNTED_TABLES
+    if table != "costs"
 }
+_COSTS = text(
+    f"""
+    SELECT {_BUCKET} AS bucket, (CAST(:losses AS float8[]))[key::int + 1] AS loss, sum(value::bigint)::bigint AS n
+    FROM observations, jsonb_each_text(costs) {BEFORE}
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+    """  # noqa: S608
+)
 _KEYED = text(
     f"""
     SELECT coalesce(sum(keyed)::float8 / nullif(sum(calls), 0), 0) FROM observations {BEFORE}

@@ -6,8 +6,9 @@ calls, the sum of their losses, the sum of the squared losses. What was received
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,22 +18,12 @@ from crossfade.core.evidence import Summary
 from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check
 from crossfade.core.split import Variant
-from crossfade.server.store import declared, journal, rollouts
+from crossfade.server.store import declared, journal, rollouts, summed
+from crossfade.server.store.summed import Past
 
 HISTORY = timedelta(days=1)
 """How far back before a rollout blue's own losses are read. They start the base rate and fix the limits, and are never
 evidence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """Where a blue's history lies: calls of the route since `since` and before `until` (whole seconds since 1970),
-    under any of the rollouts, as known at `until`."""
-
-    rollouts: list[int]
-    route: int
-    since: int
-    until: int
 
 
 def past(connection: Connection, route_id: int, until: datetime) -> Past:
@@ -92,8 +83,9 @@ def history(connection: Connection, check: Check, past: Past) -> Summary:
         row = connection.execute(_BLUE_SCORES, asdict(past) | {"metric": check.score_name}).one()
         return Summary(row.n, row.s, row.q)
     if metric.table is None:
-        row = connection.execute(_BLUE_ERRORS, asdict(past)).one()
-        return Summary(row.n, float(row.s), float(row.s))
+        rows = [connection.execute(_BLUE_ERRORS, place).one() for place in summed.in_past(connection, past)]
+        errors = sum(row.s for row in rows)
+        return Summary(sum(row.n for row in rows), float(errors), float(errors))
     by_key = metric.losses(check.limit)
     counts = blue_counts(connection, metric.table, past)
     summary = Summary()
@@ -104,15 +96,32 @@ def history(connection: Connection, check: Check, past: Past) -> Summary:
 
 def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, int]:
     """Blue's calls by the keys of one of the tables of counts, such as `latency`."""
-    return {row.key: row.n for row in connection.execute(_BLUE_COUNTED[table], asdict(past))}
+    found: Counter[str] = Counter()
+    for place in summed.in_past(connection, past):
+        found.update({row.key: row.n for row in connection.execute(_BLUE_COUNTED[table], place)})
+    return dict(sorted(found.items()))
 
 
 def group_sums(
-    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
+    connection: Connection,
+    check: Check,
+    *,
+    rollout: int,
+    route: int,
+    after: int,
+    sealed: int,
+    seal: float,
+    length: int,
 ) -> Sequence[Row[Any]]:
-    """(bucket, step, variant, grp, n, s): judged keyed calls and their errors by the group of the key, as `losses`."""
-    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    return connection.execute(_GROUPS, values).all()
+    """(bucket, step, variant, grp, n, s, q): of what `losses` gives, the calls with a key by its group (0..127). Of the
+    error rate and of scores; other metrics are not recorded by key.
+    """
+    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
+    if check.is_score:
+        return connection.execute(_SCORE_GROUPS, place | {"metric": check.score_name, "length": length}).all()
+    if metric_of(check.metric).table is None:
+        return connection.execute(_GROUPS, place).all()
+    return ()
 
 
 def chance_sums(
@@ -149,7 +158,7 @@ _ERRORS = text(
 _BLUE_ERRORS = text(
     f"""
     SELECT coalesce(sum(judged), 0)::bigint AS n, coalesce(sum(errors), 0)::bigint AS s
-    FROM observations {BEFORE}
+    FROM {summed.of_past("judged, errors")}
     """  # noqa: S608
 )
 
@@ -177,9 +186,8 @@ _BLUE_COUNTED = {
     table: text(
         f"""
         SELECT key, sum(value::bigint)::bigint AS n
-        FROM observations, jsonb_each_text({table}) {BEFORE}
+        FROM {summed.of_past(table)}, jsonb_each_text({table})
         GROUP BY key
-        ORDER BY key
         """  # noqa: S608
     )
     for table in COUNTED_TABLES
@@ -202,6 +210,21 @@ _SCORES = text(
     ORDER BY bucket, step
     """
 )
+_SCORE_GROUPS = text(
+    """
+    SELECT bucket, step, variant, grp, count(*) AS n, sum(loss) AS s, sum(loss * loss) AS q
+    FROM (
+        SELECT called_at / :length * :length AS bucket, step, variant, grp, avg(1 - value) AS loss
+        FROM scores
+        WHERE rollout_id = :rollout AND route_id = :route AND metric = :metric AND grp IS NOT NULL
+          AND called_at >= :after + :length AND called_at < :sealed + :length
+          AND received_at <= to_timestamp(called_at / :length * :length + :seal)
+        GROUP BY called_at, step, variant, call, grp
+    ) AS calls
+    GROUP BY bucket, step, variant, grp
+    ORDER BY bucket, step, variant, grp
+    """
+)
 _BLUE_SCORES = text(
     """
     SELECT count(*) AS n, coalesce(sum(loss), 0) AS s, coalesce(sum(loss * loss), 0) AS q
@@ -217,7 +240,8 @@ _BLUE_SCORES = text(
 _GROUPS = text(
     f"""
     SELECT bucket, step, variant, key::smallint AS grp,
-           sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s
+           sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s,
+           sum((value ->> 1)::bigint)::bigint AS q
     FROM observations, jsonb_each(groups) {_SEALED}
     GROUP BY bucket, step, variant, key
     HAVING sum((value ->> 0)::bigint) > 0

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from crossfade.core import observation
 from crossfade.core.split import Variant
+from crossfade.server.store import summed
 from crossfade.server.store.schema import observations, rollouts, routes
 
 _COLUMNS = tuple(column.name for column in observations.c)
@@ -81,18 +82,18 @@ def calls_by_bucket(connection: Connection, *, rollouts: list[int], route: int, 
 
 
 _STEP_CALLS = text(
-    """
+    f"""
     SELECT coalesce(sum(calls), 0)::bigint AS calls,
            coalesce(sum(calls) FILTER (WHERE variant = 'green'), 0)::bigint AS green
-    FROM observations
-    WHERE rollout_id = :rollout AND route_id = :route AND step = :step
-    """
+    FROM {summed.of_rollout("calls")}
+    WHERE step = :step
+    """  # noqa: S608
 )
 
 
 def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -> tuple[int, int]:
     """(calls, green's calls) of one step, sealed or not."""
-    row = connection.execute(_STEP_CALLS, {"rollout": rollout, "route": route, "step": step}).one()
+    row = connection.execute(_STEP_CALLS, _received(connection, rollout, route) | {"step": step}).one()
     return row.calls, row.green
 
 
@@ -124,20 +125,21 @@ def green_attempts(
     return counts, elsewhere
 
 
+_SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"
 _SUMS = text(
-    """
+    f"""
     SELECT variant, sum(calls)::bigint AS calls, sum(judged)::bigint AS judged, sum(errors)::bigint AS errors,
            sum(busy)::bigint AS busy, sum(raised)::bigint AS raised, sum(retries)::bigint AS retries,
            sum(failovers)::bigint AS failovers, sum(tokens_in)::bigint AS tokens_in,
            sum(tokens_out)::bigint AS tokens_out, sum(cost_n)::bigint AS cost_n, sum(cost_sum) AS cost_sum
-    FROM observations WHERE rollout_id = :rollout AND route_id = :route GROUP BY variant
-    """
+    FROM {summed.of_rollout(_SUM_OF)} GROUP BY variant
+    """  # noqa: S608
 )
 
 
 def sums(connection: Connection, *, rollout: int, route: int) -> dict[Variant, Row[Any]]:
     """Everything countable of a rollout, by variant."""
-    rows = connection.execute(_SUMS, {"rollout": rollout, "route": route})
+    rows = connection.execute(_SUMS, _received(connection, rollout, route))
     return {Variant(row.variant): row for row in rows}
 
 
@@ -147,11 +149,17 @@ def counted(
     """One of the tables of counts, such as `outcomes` or `latency`, summed by variant and key; of all steps or one."""
     assert column in _COUNTED
     query = text(
-        f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM observations, jsonb_each_text({column})"  # noqa: S608
-        " WHERE rollout_id = :rollout AND route_id = :route AND (CAST(:step AS int) IS NULL OR step = :step)"
+        f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM {summed.of_rollout(column)},"  # noqa: S608
+        f" jsonb_each_text({column}) WHERE CAST(:step AS int) IS NULL OR step = :step"
         " GROUP BY variant, key ORDER BY variant, key"
     )
     found: dict[Variant, dict[str, int]] = {}
-    for row in connection.execute(query, {"rollout": rollout, "route": route, "step": step}):
+    for row in connection.execute(query, _received(connection, rollout, route) | {"step": step}):
         found.setdefault(Variant(row.variant), {})[row.key] = row.n
     return found
+
+
+def _received(connection: Connection, rollout: int, route: int) -> dict[str, int]:
+    """The values of `summed.of_rollout`."""
+    place = {"rollout": rollout, "route": route}
+    return place | {"summed": summed.end(connection, **place)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,8 @@ MOST_WAIT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A rollout, and what is kept beside it: the last decision and when to look again."""
+    """A rollout, and what is kept beside it: the last decision, when to look again, and what its evidence began with
+    (see `server.history`)."""
 
     rollout: Rollout
     route_id: int
@@ -35,6 +37,7 @@ class Stored:
     reason: str | None
     worst: str | None
     sentence: str
+    histories: Mapping[str, Mapping[str, float]]
 
 
 def plan_hash(plan: Plan) -> str:
@@ -144,6 +147,17 @@ def ids_since(connection: Connection, route_id: int, since: datetime) -> list[in
     return [0, *(row.id for row in rows)]
 
 
+def places_since(connection: Connection, since: datetime) -> list[tuple[int, int]]:
+    """(rollout, route) under which calls since then may be recorded, of every route: 0 for none, and those not ended
+    before."""
+    ended = select(rollouts.c.id, rollouts.c.route_id).where(
+        rollouts.c.ended_at.is_(None) | (rollouts.c.ended_at >= since)
+    )
+    none = select(routes.c.id).where(routes.c.deleted_at.is_(None) | (routes.c.deleted_at >= since))
+    places = [(0, row.id) for row in connection.execute(none)]
+    return sorted([*places, *((row.id, row.route_id) for row in connection.execute(ended))])
+
+
 def save(connection: Connection, rollout: Rollout, *, was: int, **beside: Any) -> None:
     """Saves the rollout if its version is still `was`, else raises `Conflict`. `beside` sets further columns."""
     result = connection.execute(
@@ -163,6 +177,12 @@ def save(connection: Connection, rollout: Rollout, *, was: int, **beside: Any) -
     )
     if result.rowcount != 1:
         raise Conflict(f"rollout {rollout.id} is no longer at version {was}: look again")
+
+
+def keep_history(connection: Connection, rollout_id: int, key: str, sums: Mapping[str, float]) -> None:
+    """Adds what a check's evidence began with. A saving beside the version: nobody else writes it."""
+    kept = rollouts.c.histories.concat({key: dict(sums)})
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(histories=kept))
 
 
 def postpone(connection: Connection, rollout_id: int, *, now: datetime) -> int | None:
@@ -218,4 +238,5 @@ def _to_stored(row: Row[Any]) -> Stored:
         reason=row.reason,
         worst=row.worst,
         sentence=row.sentence,
+        histories=row.histories,
     )

@@ -37,7 +37,7 @@ metadata = MetaData(
 )
 
 ROLES = ("viewer", "operator", "admin", "shim")
-DAILY = {"observations": "bucket", "scores": "called_at", "evaluations": "at"}
+DAILY = {"observations": "bucket", "summed": "received", "scores": "called_at", "evaluations": "at"}
 """The tables partitioned by day, and the column that says the day."""
 
 
@@ -114,6 +114,7 @@ rollouts = Table(
     Column("reason", Text),
     Column("worst", Text),
     Column("sentence", Text, nullable=False),
+    _added_table("histories"),
     CheckConstraint(_one_of("phase", Phase), name="phase"),
     CheckConstraint("step >= 0", name="step"),
     CheckConstraint("version >= 1", name="version"),
@@ -195,7 +196,37 @@ observations = Table(
     CheckConstraint(_one_of("variant", Variant), name="variant"),
     CheckConstraint("0 <= errors AND errors <= judged AND judged <= calls", name="sums"),
     Index("ix_observations_place", "rollout_id", "route_id", "bucket"),
+    Index("ix_observations_received", "rollout_id", "route_id", "received_at"),
     postgresql_partition_by="RANGE (bucket)",
+)
+
+# A saving of work: what all shims sent within ten minutes as one row; never what is still arriving.
+summed = Table(
+    "summed",
+    metadata,
+    Column("rollout_id", Integer, primary_key=True, autoincrement=False),
+    Column("route_id", Integer, primary_key=True, autoincrement=False),
+    Column(
+        "received",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="start of the ten minutes, seconds since 1970",
+    ),
+    Column("step", SmallInteger, primary_key=True, autoincrement=False),
+    Column("variant", Text, primary_key=True),
+    Column("first", BigInteger, nullable=False, comment="the earliest bucket in it"),
+    Column("last", BigInteger, nullable=False, comment="the latest bucket in it"),
+    *_counts("calls", "judged", "errors", "busy", "raised", "retries", "failovers"),
+    *_counts("tokens_in", "tokens_out", "cost_n"),
+    Column("cost_sum", Float, nullable=False),
+    _table("outcomes"),
+    _table("attempts"),
+    _table("latency"),
+    _table("first_token"),
+    _table("costs"),
+    _table("stops"),
+    postgresql_partition_by="RANGE (received)",
 )
 
 # One row a (call, metric, grader). What replaces a score after it was sealed is kept beside it, not judged.
