@@ -34,7 +34,13 @@ SIGNING_KEY = bytes(range(32))
 ROUTE = "support-chat"
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 FAST = Settings(
-    throttled_base=0.01, breaker_in_a_row=1000, breaker_least=10_000, retry_per_second=1000, deadline=10, connect=1
+    throttled_base=0.01,
+    not_ready_base=0.01,
+    breaker_in_a_row=1000,
+    breaker_least=10_000,
+    retry_per_second=1000,
+    deadline=10,
+    connect=1,
 )
 """Small waits, and breakers that stay out of the way where they are not what is tested."""
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from typing import Any
 
 from crossfade.core.walk import walk
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
-from crossfade.shim.call import OPERATIONS, Call, deadline_of
+from crossfade.shim.call import OPERATIONS, PINNED, Call, deadline_of
 from crossfade.shim.context import said
 from crossfade.shim.dispatch import dispatch
 from crossfade.shim.features import read_request
+from crossfade.shim.following import FOLLOWING, follow_up
 
 log = logging.getLogger("crossfade")
 
@@ -24,6 +26,8 @@ class RoutedClient:
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> Any:
         plain = super()._make_api_call  # type: ignore[misc]
+        if operation_name == FOLLOWING:
+            return follow_up(self, plain, operation_name, api_params)
         if operation_name not in OPERATIONS:
             return plain(operation_name, api_params)
         try:
@@ -56,6 +60,9 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         params["body"] = params["body"].read()
     if entry.route.sends_on:
         entry = walk(snapshot, entry, told.sticky, lambda: read_request(operation, params, told))[-1].entry
+    if operation == PINNED and not params.get("clientRequestToken"):
+        # botocore would make a new one for each try, and Bedrock start a second job.
+        params = {**params, "clientRequestToken": str(uuid.uuid4())}
     began = time.monotonic()
     return Call(
         operation=operation,
@@ -69,6 +76,7 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
         began=began,
         at=time.time(),
         deadline=began + deadline_of(operation, entry.route.policy, told.deadline),
+        home=client.meta.region_name,
     )
 
 
