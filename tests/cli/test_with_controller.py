@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -53,8 +54,29 @@ def test_apply_prints_the_differences_and_then_has_nothing_to_change(cli: Any, t
     assert '+ busy_text = "later"' in changed.out
     assert name in cli("route", "list").out
     assert json.loads(cli("model", "show", name, "--json").out)["name"] == name
+    assert json.loads(cli("route", "show", name, "--json").out)["policy"] == {}
     assert cli("route", "delete", name, "--yes").code == 0
     assert cli("model", "delete", name, "--yes").code == 0
+
+
+def test_route_show_tells_every_number_in_force_declared_or_not(cli: Any, tmp_path: Path) -> None:
+    name = f"policy-{uuid.uuid4().hex[:6]}"
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        f'[[models]]\nname = "{name}"\ntargets = [{{ region = "us-east-1", model_id = "x.y-v1:0" }}]\n'
+        f'[[routes]]\nname = "{name}"\nblue = "{name}"\npolicy = {{ outage_tries = 3, busy = false }}\n'
+    )
+    assert cli("apply", "-f", str(file)).code == 0
+    found = json.loads(cli("route", "show", name, "--json").out)
+    assert found["policy"] == {"outage_tries": 3, "busy": False}
+    in_force = {item["name"]: item for item in found["policy_in_force"]}
+    assert (in_force["outage_tries"]["value"], in_force["outage_tries"]["default"]) == (3, 2)
+    assert (in_force["first_token"]["value"], in_force["first_token"]["most"]) == (10.0, 600)
+    assert (in_force["busy"]["value"], "least" in in_force["busy"]) == (False, False)
+    shown = cli("route", "show", name).out
+    assert re.search(r"outage_tries +3 +2 +1 \.\. 10 +tries", shown)
+    assert re.search(r"stall +20\.0 +20\.0 +0\.05 \.\. 600 +seconds", shown)
+    assert cli("route", "delete", name, "--yes").code == 0
 
 
 def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from crossfade.core.model import BODY_FAMILIES, Model, Price, Target, model_to_dict, read_model
-from crossfade.core.policy import Settings, read_settings, settings_to_dict
+from crossfade.core.outcome import Outcome
+from crossfade.core.policy import POLICY, Settings, describe_settings, read_settings, settings_to_dict
 from crossfade.core.reading import Reader
 from crossfade.core.route import BUSY_TEXT, Route, check_references, read_route, route_to_dict
 from crossfade.core.rule import When, read_rule
@@ -112,7 +113,8 @@ def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
         ),
         (
             {"lane": 1},
-            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, needs, policy, rules, shares",
+            "route.lane: is not a known field; allowed: blue, busy_text, fallbacks, name, needs, policy, rules, shares,"
+            " validator",
         ),
     ],
 )
@@ -189,7 +191,8 @@ def test_a_rule_without_a_condition_says_what_it_would_do() -> None:
         ("retry_share", 0, 1, "of calls"),
         ("most_targets", 1, 20, "targets"),
         ("breaker_least", 1, 10_000, "attempts"),
-        ("slow_factor", 1, 100, "times the hour's p95 of first tokens"),
+        ("slow_factor", 1, 100, "times the hour's p95"),
+        ("outage_tries", 1, 10, "tries"),
     ],
 )
 def test_a_setting_lies_within_its_bounds(setting: str, least: float, most: float, unit: str) -> None:
@@ -211,7 +214,39 @@ def test_settings_left_out_keep_their_defaults_and_busy_is_a_flag() -> None:
     assert read_settings(reader).busy is True
     assert problems_of(reader) == ["policy.busy: must be true or false, not 1"]
     everything = settings_to_dict(Settings(busy=False), changed_only=False)
-    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 20)
+    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 51)
+
+
+def test_every_number_of_the_policy_says_its_bounds_and_holds_to_them() -> None:
+    for setting in describe_settings(Settings()):
+        name = setting["name"]
+        assert setting["says"], name
+        if isinstance(setting["default"], bool):
+            continue
+        assert setting["least"] <= setting["value"] == setting["default"] <= setting["most"], name
+        for value, is_good in ((setting["least"], True), (setting["most"], True), (setting["most"] * 2 + 1, False)):
+            reader = Reader({name: value}, "policy")
+            read_settings(reader)
+            assert (problems_of(reader) == []) is is_good, (name, value)
+
+
+def test_tries_are_whole_numbers_and_an_outcome_that_asking_again_cannot_help_has_none() -> None:
+    reader = Reader({"throttled_tries": 2.5, "denied_tries": 2}, "policy")
+    read_settings(reader)
+    whole, unknown = problems_of(reader)
+    assert whole == "policy.throttled_tries: must be a whole number (at least 1 and at most 10 tries), not 2.5"
+    assert unknown.startswith("policy.denied_tries: is not a known field")
+
+
+def test_the_tries_and_waits_in_force_are_the_tables_where_nothing_is_set() -> None:
+    for outcome, row in POLICY.items():
+        settings = Settings()
+        assert (settings.tries(outcome, last=False), settings.tries(outcome, last=True)) == (row.tries, row.tries_last)
+        assert settings.base(outcome) == row.base
+    more = Settings(throttled_tries=4, unavailable_tries_last=3, outage_base=0.5)
+    assert (more.tries(Outcome.THROTTLED, last=False), more.tries(Outcome.THROTTLED, last=True)) == (4, 4)
+    assert (more.tries(Outcome.UNAVAILABLE, last=False), more.tries(Outcome.UNAVAILABLE, last=True)) == (1, 3)
+    assert more.base(Outcome.OUTAGE) == 0.5
 
 
 def snapshot(**changes: Any) -> dict[str, Any]:

@@ -66,6 +66,20 @@ def ask(client: Any) -> Ask:
                     return [event["chunk"].get("bytes") for event in stream]
             case "CountTokens":
                 return client.count_tokens(modelId=model, input={"converse": {"messages": messages}})
+            case "ApplyGuardrail":
+                content = [{"text": {"text": text}}]
+                return client.apply_guardrail(
+                    guardrailIdentifier="g", guardrailVersion="1", source="INPUT", content=content
+                )
+            case "StartAsyncInvoke":
+                output = {"s3OutputDataConfig": {"s3Uri": "s3://bucket/here"}}
+                return client.start_async_invoke(modelId=model, modelInput={"text": text}, outputDataConfig=output)
+            case "GetAsyncInvoke":
+                return client.get_async_invoke(
+                    invocationArn="arn:aws:bedrock:us-east-1:123456789012:async-invoke/000000000001"
+                )
+            case "ListAsyncInvokes":
+                return client.list_async_invokes()
         raise AssertionError(operation)
 
     return call

@@ -39,7 +39,13 @@ SIGNING_KEY = bytes(range(32))
 ROUTE = "support-chat"
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 FAST = Settings(
-    throttled_base=0.01, breaker_in_a_row=1000, breaker_least=10_000, retry_per_second=1000, deadline=10, connect=1
+    throttled_base=0.01,
+    not_ready_base=0.01,
+    breaker_in_a_row=1000,
+    breaker_least=10_000,
+    retry_per_second=1000,
+    deadline=10,
+    connect=1,
 )
 """Small waits, and breakers that stay out of the way where they are not what is tested."""
 
@@ -245,12 +251,23 @@ def session() -> boto3.session.Session:
     return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
 
 
-CONTRACT = ("test_policy_rows", "test_streams", "test_counted", "test_routing")
+CONTRACT = (
+    "test_policy_rows",
+    "test_policy_table",
+    "test_streams",
+    "test_counted",
+    "test_routing",
+    "test_hedge",
+    "test_passing",
+    "test_validator",
+    "test_slow_regions",
+)
 """What these modules say holds for both faces: in the client, and beside it."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "face" in metafunc.fixturenames:
+    chosen = any("face" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "face" in metafunc.fixturenames and not chosen:
         both = metafunc.module.__name__.rpartition(".")[2] in CONTRACT
         metafunc.parametrize("face", ["shim", "sidecar"] if both else ["shim"], indirect=True)
 
@@ -316,7 +333,7 @@ def beside(session: boto3.session.Session, settings: dict[str, Any], config: dic
         client = session.client(
             "bedrock-runtime",
             endpoint_url=sidecar.url,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=30, **config),
+            config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 30} | config),
         )
 
         def say(params: dict[str, Any], **_: Any) -> None:
@@ -333,7 +350,7 @@ def beside(session: boto3.session.Session, settings: dict[str, Any], config: dic
                 if name.startswith("x-crossfade-")
             }
             if found:
-                metadata["Crossfade"] = found | {"busy": found["busy"] == "true"}
+                metadata["Crossfade"] = found | {name: found[name] == "true" for name in ("busy", "hedged")}
 
             for name in ("stream", "body"):
                 if isinstance(parsed.get(name), EventStream):

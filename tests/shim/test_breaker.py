@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -183,11 +184,11 @@ def test_the_skip_probability_is_one_and_is_zero_while_most_is_accepted(
     throttle, now = Throttle(), 0.0
     for wait, accepted in happened:
         now += wait
-        throttle.note(now, accepted=accepted)
-    assert 0 <= throttle.skip_probability(now) < 1
-    assert throttle.skip_probability(now + 31) == 0
+        throttle.note(now, DEFAULT, accepted=accepted)
+    assert 0 <= throttle.skip_probability(now, DEFAULT) < 1
+    assert throttle.skip_probability(now + 31, DEFAULT) == 0
     if all(accepted for _, accepted in happened):
-        assert throttle.skip_probability(now) == 0
+        assert throttle.skip_probability(now, DEFAULT) == 0
 
 
 @given(st.lists(st.sampled_from(["call", "retry"]), max_size=300))
@@ -196,11 +197,102 @@ def test_retries_never_exceed_the_budget(happened: list[str]) -> None:
     calls = retries = 0
     for what in happened:
         if what == "call":
-            budget.note_call(0.0)
+            budget.note_call(0.0, DEFAULT)
             calls += 1
         elif budget.take(0.0, DEFAULT):
             retries += 1
             assert retries <= 0.2 * calls + 10
+
+
+SLOW, QUICK = Target(region="us-east-1", model_id="m"), Target(region="us-west-2", model_id="m")
+
+
+def ranked(board: Board, now: float, *, probe: bool = True) -> list[str]:
+    found = board.rank([SLOW, QUICK], now, DEFAULT, streaming=True, probe=probe)
+    return ["slow" if target == SLOW else "quick" for target in found]
+
+
+def measure(board: Board, target: Target, seconds: float, now: float) -> None:
+    board.report(target, Outcome.OK, seconds, now, DEFAULT, streaming=True)
+
+
+def test_a_slow_target_is_asked_last_and_probed_by_one_call_at_a_time_until_it_is_quick_again() -> None:
+    board = Board()
+    assert ranked(board, 0) == ["slow", "quick"], "nothing is known"
+    measure(board, SLOW, 0.9, 1)
+    measure(board, QUICK, 0.5, 1)
+    assert ranked(board, 1) == ["slow", "quick"], "not twice as slow"
+    for second in range(10):
+        measure(board, SLOW, 8.0, second)
+    assert ranked(board, 12) == ["quick", "slow"]
+    assert ranked(board, 40, probe=False) == ["quick", "slow"]
+    assert ranked(board, 40) == ["slow", "quick"], "half a minute later one call sees whether it has recovered"
+    assert [ranked(board, 40) for _ in range(5)] == [["quick", "slow"]] * 5, "and no other"
+    measure(board, SLOW, 8.0, 41)
+    assert ranked(board, 50) == ["quick", "slow"], "it has not"
+    probes = 0
+    for call in range(20):
+        order = ranked(board, 75 + call)
+        if order[0] == "slow" and ranked(board, 75 + call)[0] == "quick":
+            probes += 1
+        measure(board, SLOW if order[0] == "slow" else QUICK, 0.5, 75 + call)
+    assert 2 <= probes <= 5, "a few quick answers, one after the other"
+    assert [ranked(board, 99) for _ in range(5)] == [["slow", "quick"]] * 5, "it is preferred as before"
+
+
+def test_a_target_that_nobody_asks_is_looked_at_now_and_then_where_the_first_one_takes_long() -> None:
+    board = Board()
+    for second in range(DEFAULT.slow_samples):
+        assert ranked(board, second) == ["slow", "quick"]
+        measure(board, SLOW, 0.4, second)
+    assert ranked(board, 30) == ["slow", "quick"], "nothing is quicker by much"
+    for second in range(30, 60):
+        measure(board, SLOW, 3.0, second)
+    assert ranked(board, 60, probe=False) == ["slow", "quick"]
+    assert ranked(board, 60) == ["quick", "slow"]
+    assert [ranked(board, 60) for _ in range(5)] == [["slow", "quick"]] * 5, "by one call"
+    measure(board, QUICK, 2.0, 61)
+    assert [ranked(board, 62 + n) for n in range(5)] == [["slow", "quick"]] * 5, "no reason to move"
+    assert ranked(board, 62 + DEFAULT.compare_again) == ["quick", "slow"]
+    measure(board, SLOW, 3.0, 63 + DEFAULT.compare_again)
+    measure(board, QUICK, 0.5, 63 + DEFAULT.compare_again)
+    assert [ranked(board, 64 + DEFAULT.compare_again) for _ in range(5)] == [["quick", "slow"]] * 5
+
+
+def test_a_probe_that_never_ends_or_fails_otherwise_does_not_bar_the_next() -> None:
+    board = Board()
+    measure(board, QUICK, 0.5, 0)
+    measure(board, SLOW, 9.0, 0)
+    assert ranked(board, 40)[0] == "slow"
+    assert ranked(board, 40 + DEFAULT.deadline)[0] == "quick"
+    assert ranked(board, 41 + DEFAULT.deadline)[0] == "slow"
+    board.report(SLOW, Outcome.THROTTLED, 0.1, 102, DEFAULT, streaming=True)
+    assert ranked(board, 102)[0] == "slow"
+    board.release(SLOW)
+    assert ranked(board, 102)[0] == "slow"
+
+
+def test_an_operation_without_a_model_in_it_is_not_measured() -> None:
+    board = Board()
+    for now in range(30):
+        board.report(SLOW, Outcome.OK, None, now, DEFAULT, streaming=False)
+    assert board.average(SLOW, 30, streaming=False) is None
+    for now in range(30, 60):
+        board.report(SLOW, Outcome.OK, 5.0, now, DEFAULT, streaming=False)
+    assert board.open([SLOW], 60, DEFAULT) == [False]
+
+
+def test_windows_are_as_long_as_the_route_says() -> None:
+    short = replace(DEFAULT, skip_window=5, retry_window=2, retry_share=0, retry_per_second=1, breaker_spread=0)
+    throttle, budget, breaker = Throttle(), Budget(), Breaker()
+    for _ in range(10):
+        throttle.note(0, short, accepted=False)
+    assert (throttle.skip_probability(4, short) > 0, throttle.skip_probability(5, short)) == (True, 0)
+    assert [budget.take(0, short) for _ in range(3)] == [True, True, False]
+    assert budget.take(2, short)
+    for _ in range(5):
+        breaker.fail(0, short, 0.99)
+    assert breaker.opened_until == short.breaker_open
 
 
 def tried(*attempts: tuple[str, str, Outcome]) -> list[Tried]:

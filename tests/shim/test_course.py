@@ -128,6 +128,19 @@ def test_a_target_that_works_is_found_wherever_the_table_lets_a_call_go(
     assert asked[-1] == (*works, Outcome.OK)
 
 
+def test_a_target_left_out_for_its_breaker_is_asked_when_all_others_have_failed() -> None:
+    call = new_call(policy=replace(Settings(), most_targets=6, outage_tries=1))
+    works = ("blue", EAST)
+    for target in (Target(region=EAST, model_id="blue"), Target(region=EAST, model_id="green")):
+        for _ in range(5):
+            call.board.report(target, Outcome.UNAVAILABLE, 0.1, 999.0, call.settings, streaming=False)
+    end, asked, _ = drive(call, lambda *place: Outcome.OK if place == works else Outcome.OUTAGE)
+    assert isinstance(end, Serve)
+    assert [place[:2] for place in asked] == [
+        ("green", WEST), ("blue", WEST), ("small", EAST), ("small", WEST), ("green", EAST), works,
+    ]  # fmt: skip
+
+
 def test_a_wait_that_outlasts_the_deadline_or_the_cap_is_not_begun() -> None:
     for policy, retry_after in ((Settings(), 30.0), (replace(Settings(), backoff_cap=120), 61.0)):
         call = new_call(variant=Variant.BLUE, policy=policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -87,9 +88,25 @@ def test_without_a_thread_for_the_watchdog_the_call_is_answered_and_nothing_leak
 
 def test_an_odd_socket_does_not_end_the_watch_over_the_others() -> None:
     watch = Watch()
-    watch.connection = SimpleNamespace(sock="no socket at all")
+    watch.connection = SimpleNamespace(sock="no socket at all", crossfade_watch=watch)
     watch.cut()
     assert watch.expired
+
+
+def test_an_attempt_that_is_over_does_not_end_the_next_one_on_its_connection() -> None:
+    ours, theirs = socket.socketpair()
+    before, now = Watch(), Watch()
+    connection = SimpleNamespace(sock=ours, crossfade_watch=before)
+    before.connection = connection
+    connection.crossfade_watch = now  # taken from the pool by another call
+    now.connection = connection
+    before.cut()
+    ours.send(b"still open")
+    assert theirs.recv(100) == b"still open"
+    now.cut()
+    assert theirs.recv(100) == b""
+    ours.close()
+    theirs.close()
 
 
 def test_a_fault_before_the_first_attempt_leaves_the_call_to_plain_boto3(

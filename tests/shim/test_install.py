@@ -26,6 +26,7 @@ def test_converse_is_routed_assigned_recorded_and_scored(routed, ask, model, sna
         "region": "us-east-1",
         "attempts": 1,
         "busy": False,
+        "hedged": False,
         "rollout": 12,
         "step": 1,
     }

@@ -1,4 +1,4 @@
-"""Streams: failover until the first content, never after it, and an error for an end that is missing."""
+"""Streams: their deadlines, their ends, and what is left of botocore's. How they fail over: test_policy_table."""
 
 from __future__ import annotations
 
@@ -43,36 +43,6 @@ def text_of(events: list[Any]) -> str:
 
 
 OPERATIONS = ["ConverseStream", "InvokeModelWithResponseStream"]
-BEFORE = [
-    ("throttle", {}, "throttled", 1),
-    ("unavailable", {}, "unavailable", 1),
-    ("reset", {}, "outage", 2),
-    ("hang", {}, "timed_out", 1),
-    ("slow_first_token", {"seconds": 5}, "timed_out", 1),
-    ("malformed_body", {}, "truncated", 2),
-    ("missing_members", {}, "truncated", 2),
-    ("exception_event", {"after_events": 0, "exception": "serviceUnavailableException"}, "unavailable", 1),
-    ("exception_event", {"after_events": 0, "exception": "throttlingException"}, "throttled", 1),
-    ("exception_event", {"after_events": 0, "exception": "internalServerException"}, "outage", 2),
-    ("reset", {"after_events": 1}, "outage", 2),
-    ("half_frame", {"after_events": 0}, "truncated", 2),
-    ("bad_checksum", {"after_events": 0}, "outage", 2),
-]
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize(("kind", "params", "outcome", "tries"), BEFORE, ids=lambda v: str(v) if v else "-")
-def test_until_the_first_content_a_stream_fails_over(
-    routed, snapshot, model, sandbox, controller, fast, operation, kind, params, outcome, tries
-) -> None:
-    client = routed(snapshot(model("blue"), policy=replace(fast, first_token=0.3)))
-    sandbox.fault(kind, region=EAST, **params)
-    response = open_stream(client, operation)
-    assert response["ResponseMetadata"]["Crossfade"]["region"] == WEST
-    assert text_of(list(events_of(response))) == TEXT
-    assert crossfade.flush()
-    assert controller.total("attempts") == {outcome: tries, "ok": 1}
-    assert controller.total("outcomes") == {"ok": 1}
 
 
 def test_a_stream_error_before_the_first_content_is_the_models_fault(
@@ -87,46 +57,6 @@ def test_a_stream_error_before_the_first_content_is_the_models_fault(
     crossfade.flush()
     assert controller.total("attempts") == {"model_error": 2, "ok": 1}
     assert (controller.total("outcomes"), controller.total("errors")) == ({"model_error": 1}, 1)
-
-
-AFTER = [
-    ("exception_event", {}, "model_error", "modelStreamErrorException"),
-    ("exception_event", {"exception": "serviceUnavailableException"}, "unavailable", "serviceUnavailableException"),
-    ("no_message_stop", {}, "truncated", "modelStreamErrorException"),
-    ("no_message_stop", {"clean": False}, "truncated", "modelStreamErrorException"),
-    ("half_frame", {}, "truncated", "modelStreamErrorException"),
-    ("half_frame", {"clean": False}, "truncated", "modelStreamErrorException"),
-    ("truncated_body", {}, "truncated", "modelStreamErrorException"),
-    ("bad_checksum", {}, "outage", "serviceUnavailableException"),
-    ("stall", {}, "timed_out", "modelTimeoutException"),
-    ("reset", {"after_events": 4}, "outage", "serviceUnavailableException"),
-]
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize(("kind", "params", "outcome", "code"), AFTER, ids=lambda v: str(v) if v else "-")
-def test_after_the_first_content_a_broken_stream_raises_and_is_never_spliced(
-    routed, snapshot, model, sandbox, controller, calls, fast, operation, kind, params, outcome, code
-) -> None:
-    client = routed(snapshot(model("blue"), policy=replace(fast, stall=0.3)))
-    sandbox.fault(kind, **params)
-    got: list[Any] = []
-    with pytest.raises(EventStreamError) as raised:  # noqa: PT012 (it is in reading on that it breaks)
-        for event in events_of(open_stream(client, operation)):
-            got.append(event)
-    if code == "modelTimeoutException" and operation == "ConverseStream":
-        code = "modelStreamErrorException"  # ConverseStream has no timeout among its exceptions
-    assert raised.value.response["Error"]["Code"] == code
-    assert TEXT.startswith(text_of(got))
-    assert text_of(got)
-    assert len(calls()) == 1
-    assert crossfade.flush()
-    assert controller.total("attempts") == {outcome: 1}
-    assert (controller.total("outcomes"), controller.total("errors"), controller.total("raised")) == (
-        {outcome: 1},
-        1,
-        1,
-    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -43,6 +43,7 @@ def test_what_boto3_hears_of_a_call_stands_in_headers(beside, snapshot, model, c
         "x-crossfade-region": EAST,
         "x-crossfade-attempts": "1",
         "x-crossfade-busy": "false",
+        "x-crossfade-hedged": "false",
         "x-crossfade-rollout": "12",
         "x-crossfade-step": "1",
     }
@@ -132,8 +133,9 @@ def test_what_is_no_routes_goes_to_bedrock_as_it_is_in_the_callers_region(
     throttled = caller.converse(ECHO)
     assert throttled.status == 429
     assert throttled.headers["x-amzn-errortype"].startswith("ThrottlingException")
-    unknown = caller.ask("GET", "/async-invoke?maxResults=1")
-    assert unknown.status == 404, "the sandbox does not know it, and was asked"
+    listed = caller.ask("GET", "/async-invoke?maxResults=1")
+    assert (listed.status, list(listed.json)) == (200, ["asyncInvokeSummaries"])
+    assert caller.ask("GET", "/nothing-of-bedrocks").status == 404, "the sandbox does not know it, and was asked"
     crossfade.flush()
     assert controller.rows() == []
     sandbox.settle()

@@ -78,9 +78,11 @@ def list_routes(client: Client, output: Output) -> None:
 @click.argument("name")
 @on_controller
 def show_route(client: Client, output: Output, name: str) -> None:
-    """One route as it is declared."""
+    """One route as it is declared, and every number of its call policy as it is in force."""
     found = client.get(f"/v1/routes/{segment(name)}")
-    output.show(found, lambda: _declaration(found))
+    in_force = found.get("policy_in_force") or []  # a controller of an older version tells none
+    declared = {key: value for key, value in found.items() if key != "policy_in_force"}
+    output.show(found, lambda: Group(_declaration(declared), Text(""), _policy_table(in_force)))
 
 
 @route.command("delete")
@@ -140,6 +142,17 @@ def _models_table(models: list[dict[str, Any]]) -> RenderableType:
         targets = "\n".join(f"{t['region']}  {t['model_id']}" for t in item["targets"])
         table.add_row(Text(item["name"]), Text(targets), Text(item.get("body_family") or "Converse only"))
     return table if models else Text("No Model is declared yet; `crossfade apply -f routes.toml` declares some.")
+
+
+def _policy_table(settings: list[dict[str, Any]]) -> RenderableType:
+    """What differs from the default is bold."""
+    table = Table("policy in force", "value", "default", "bounds", "unit", "what it says", box=None, pad_edge=False)
+    for item in settings:
+        bounds = f"{item['least']:g} .. {item['most']:g}" if "least" in item else "true, false"
+        values = [Text(json.dumps(item[name])) for name in ("value", "default")]
+        style = "bold" if item["value"] != item["default"] else ""
+        table.add_row(Text(item["name"]), *values, bounds, Text(item.get("unit", "")), Text(item["says"]), style=style)
+    return table
 
 
 def _declaration(document: dict[str, Any]) -> RenderableType:

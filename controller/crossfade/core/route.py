@@ -12,6 +12,7 @@ from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 from crossfade.core.rule import Rule, read_rule, rule_to_dict
 from crossfade.core.split import drawn
+from crossfade.core.validator import Validator, read_validator, validator_to_dict
 
 BUSY_TEXT = "I am very busy at the moment and could not answer. Please try again in a minute."
 DEFAULT_SETTINGS = Settings()
@@ -35,6 +36,7 @@ class Route:
     needs: tuple[str, ...] = ()
     policy: Settings = DEFAULT_SETTINGS
     busy_text: str = BUSY_TEXT
+    validator: Validator | None = None
 
     @property
     def sends_on(self) -> bool:
@@ -78,7 +80,9 @@ def read_route(reader: Reader) -> Route:
         needs=reader.choices("needs", TAKES),
         policy=read_settings(reader.section("policy")),
         busy_text=reader.text("busy_text", BUSY_TEXT, most=2000),
+        validator=read_validator(reader.section("validator")) if reader.has("validator") else None,
     )
+    reader.raw("validator")
     if (total := sum(route.shares.values())) >= 100:
         reader.problem("shares", f"sum to {total:g} %, which leaves nothing to blue; name a rule's route instead")
     reader.close()
@@ -100,6 +104,8 @@ def route_to_dict(route: Route) -> dict[str, Any]:
         document["shares"] = dict(sorted(route.shares.items()))
     if route.needs:
         document["needs"] = list(route.needs)
+    if route.validator:
+        document["validator"] = validator_to_dict(route.validator)
     return document
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from urllib.parse import unquote
 
-from crossfade.sandbox import catalog, runtime
+from crossfade.sandbox import catalog, jobs, runtime
 from crossfade.sandbox.answer import Answer, Headers, error, with_headers
 from crossfade.sandbox.fault import Board, Fault
 from crossfade.sandbox.ledger import Entry, Ledger
@@ -23,7 +23,7 @@ TEST_HEADER = "x-crossfade-test"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which operation on which model; `verb` is the last part of the runtime's path."""
+    """Which operation on which model; `verb` is the last part of the runtime's path, or a job's ARN."""
 
     operation: str
     model_id: str
@@ -39,7 +39,15 @@ def read_path(method: str, target: str) -> Asked | None:
             return Asked(operation="CountTokens", model_id=unquote(encoded), verb=verb)
         if verb in runtime.BY_VERB:
             return Asked(operation=runtime.BY_VERB[verb].name, model_id=unquote(encoded), verb=verb)
+    if method == "POST" and path == "/async-invoke":
+        return Asked(operation="StartAsyncInvoke", model_id="")
+    if method == "POST" and path.startswith("/guardrail/") and path.endswith("/apply"):
+        return Asked(operation="ApplyGuardrail", model_id="")
     if method == "GET":
+        if path == "/async-invoke":
+            return Asked(operation="ListAsyncInvokes", model_id="")
+        if path.startswith("/async-invoke/"):
+            return Asked(operation="GetAsyncInvoke", model_id="", verb=unquote(path.removeprefix("/async-invoke/")))
         if path == "/foundation-models":
             return Asked(operation="ListFoundationModels", model_id="")
         if path.startswith("/foundation-models/"):
@@ -67,6 +75,7 @@ class Bedrock:
         self.board = Board(random.Random(seed))
         self.quotas = Quotas()
         self.ledger = Ledger()
+        self.jobs = jobs.Jobs()
         self._calls = 0
 
     def handle(self, region: str, request: Request) -> Exchange:
@@ -75,6 +84,8 @@ class Bedrock:
         self._calls += 1
         request_id = f"{int(at):08x}-0000-4000-8000-{self._calls:012x}"
         asked = read_path(request.method, request.target) or Asked(operation="unknown", model_id="")
+        if asked.operation == "StartAsyncInvoke":
+            asked = replace(asked, model_id=jobs.asked_model(request.body))
         call = _Call(self, region, asked, request, request_id)
         delay, fault = self.board.meet(region, asked.model_id, asked.operation)
         play = whole(call.answer()) if fault is None else fault.kind.play(call, fault.params)
@@ -148,12 +159,20 @@ class _Call:
                 return catalog.get_foundation_model(models, self._region, asked.model_id)
             case "GetInferenceProfile":
                 return catalog.get_inference_profile(models, self._region, asked.model_id)
+            case "ApplyGuardrail":
+                return runtime.apply_guardrail()
+            case "GetAsyncInvoke":
+                return self._bedrock.jobs.get(self._region, asked.verb)
+            case "ListAsyncInvokes":
+                return self._bedrock.jobs.list(self._region)
         model = find_model(models, asked.model_id)
         if model is None and asked.model_id.startswith("arn:"):
             return error(404, "ResourceNotFoundException", "The specified resource ARN was not found.")
         if model is None:
             return error(400, "ValidationException", "The provided model identifier is invalid.")
         try:
+            if asked.operation == "StartAsyncInvoke":
+                return self._bedrock.jobs.start(self._region, asked.model_id, self._request.body)
             if asked.operation == "CountTokens":
                 return runtime.count_tokens(self._request.body)
             return self._ask(model, runtime.BY_VERB[asked.verb], stop_reason)

@@ -10,7 +10,8 @@ from crossfade.sandbox.damage import Fault, damaged, damaged_stream, instead
 STREAMS = frozenset({"ConverseStream", "InvokeModelWithResponseStream"})
 CONVERSES = frozenset({"Converse", "ConverseStream"})
 ASKING = STREAMS | CONVERSES | {"InvokeModel"}
-RUNTIME = ASKING | {"CountTokens"}
+ASYNC = frozenset({"StartAsyncInvoke", "GetAsyncInvoke", "ListAsyncInvokes"})
+RUNTIME = ASKING | ASYNC | {"CountTokens", "ApplyGuardrail"}
 CONTROL = frozenset({"GetFoundationModel", "GetInferenceProfile", "ListFoundationModels"})
 EVERY = RUNTIME | CONTROL
 

@@ -11,7 +11,7 @@ from botocore.client import BaseClient
 from urllib3.util import Timeout
 
 from crossfade.errors import SetupError
-from crossfade.shim.attempt import HERE
+from crossfade.shim.attempt import HERE, Attempt
 
 SERVICE = "bedrock-runtime"
 _RETRY_ID = f"retry-config-{SERVICE}"
@@ -21,12 +21,15 @@ _lock = threading.Lock()
 
 
 class _Watched:
-    """Tells the attempt which connection it got, so that the watchdog can end it."""
+    """Tells the attempt which connection it got, so that the watchdog can end it, and the connection whose it is: an
+    attempt that is over must not end the next one on it."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)  # type: ignore[misc]
-        if HERE.attempt is not None:
-            HERE.attempt.watch.connection = connection
+        watch = HERE.attempt.watch if isinstance(HERE.attempt, Attempt) else None
+        connection.crossfade_watch = watch
+        if watch is not None:
+            watch.connection = connection
         return connection
 
 
@@ -100,6 +103,7 @@ def _steer_signing(context: dict[str, Any], **_: Any) -> None:
     if attempt is not None:
         context["client_region"] = attempt.target.region
         context["signing"] = {"region": attempt.target.region}
+    if isinstance(attempt, Attempt):
         context["read_timeout"] = attempt.read
         context["crossfade_connect"] = attempt.connect
 
@@ -114,7 +118,7 @@ def _own_retries(events: Any) -> None:
     theirs = registered["handler"]
 
     def retry_unless_routed(**kwargs: Any) -> Any:
-        return None if HERE.attempt is not None else theirs(**kwargs)
+        return None if isinstance(HERE.attempt, Attempt) else theirs(**kwargs)
 
     events.register(name, retry_unless_routed, unique_id=_RETRY_ID)
 

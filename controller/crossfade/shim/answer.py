@@ -16,6 +16,7 @@ from botocore.response import StreamingBody
 
 from crossfade.core.outcome import Outcome
 from crossfade.core.stop import Stop, stop_of
+from crossfade.core.validator import JUDGED, Validator
 from crossfade.shim.classify import Incomplete, is_malformed
 
 _MEMBERS = {"anthropic": "content", "nova": "output", "llama": "generation"}
@@ -32,32 +33,66 @@ class Told:
     tokens_out: int | None = None
 
 
-def read_answer(operation: str, response: dict[str, Any], family: str | None) -> Told:
+def read_answer(
+    operation: str, response: dict[str, Any], family: str | None, validator: Validator | None = None
+) -> Told:
     """Checks a whole answer; raises `Incomplete`. An InvokeModel body is read and put back as a fresh one."""
     if operation == "Converse":
-        return _read_converse(response)
+        return _read_converse(response, validator)
     if operation == "CountTokens":
         if not isinstance(response.get("inputTokens"), int):
             raise Incomplete("CountTokens answered without inputTokens")
         return Told()
-    return _read_invoke(response, family)
+    if operation == "StartAsyncInvoke":
+        if not isinstance(response.get("invocationArn"), str):
+            raise Incomplete("StartAsyncInvoke answered without invocationArn")
+        return Told()
+    return _read_invoke(response, family, validator)
 
 
-def _read_converse(response: Mapping[str, Any]) -> Told:
+def _read_converse(response: Mapping[str, Any], validator: Validator | None) -> Told:
     message = (response.get("output") or {}).get("message") or {}
     missing = [name for name in ("stopReason", "usage") if name not in response]
     if missing or not isinstance(message.get("content"), list):
         raise Incomplete(f"Converse answered without {', '.join(missing) or 'output.message.content'}")
     usage = response["usage"]
     return Told(
-        outcome=Outcome.MALFORMED if is_malformed(response["stopReason"]) else Outcome.OK,
+        outcome=_judge(response["stopReason"], None if validator is None else _text(message["content"]), validator),
         stop=stop_of(response["stopReason"]),
         tokens_in=usage.get("inputTokens"),
         tokens_out=usage.get("outputTokens"),
     )
 
 
-def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
+def _judge(stop_reason: object, text: str | None, validator: Validator | None) -> Outcome:
+    """MALFORMED by its stop reason, or by the route's validator where the text can be told."""
+    if is_malformed(stop_reason):
+        return Outcome.MALFORMED
+    if validator is None or text is None or stop_of(stop_reason) not in JUDGED:
+        return Outcome.OK
+    return Outcome.OK if validator.accepts(text) else Outcome.MALFORMED
+
+
+def _text(content: object) -> str:
+    """The text of Converse's (and the vendors') content blocks."""
+    blocks = content if isinstance(content, list) else []
+    texts = (block.get("text") for block in blocks if isinstance(block, Mapping))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def invoked_text(document: Mapping[str, Any], family: str | None) -> str | None:
+    """The text of a whole InvokeModel answer, None for a body family that is not known here."""
+    match family:
+        case "anthropic":
+            return _text(document.get("content"))
+        case "nova":
+            return _text(((document.get("output") or {}).get("message") or {}).get("content"))
+        case "llama":
+            return str(document.get("generation") or "")
+    return None
+
+
+def _read_invoke(response: dict[str, Any], family: str | None, validator: Validator | None) -> Told:
     body = response.get("body")
     if body is None:
         raise Incomplete("InvokeModel answered without a body")
@@ -67,7 +102,7 @@ def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
     length = headers.get("content-length")
     if not data or (length is not None and length.isdecimal() and int(length) != len(data)):
         raise Incomplete(f"InvokeModel answered {len(data)} bytes of {length or 'a body'}")
-    stop_reason = None
+    stop_reason = text = None
     if "json" in str(response.get("contentType") or headers.get("content-type") or "json"):
         try:
             document = json.loads(data)
@@ -78,9 +113,10 @@ def _read_invoke(response: dict[str, Any], family: str | None) -> Told:
             raise Incomplete(f"InvokeModel answered without {member}")
         if isinstance(document, dict):  # some vendors answer with a list
             stop_reason = invoked_stop(document)
+            text = invoked_text(document, family) if validator is not None else None
     response["body"] = StreamingBody(io.BytesIO(data), len(data))
     return Told(
-        outcome=Outcome.MALFORMED if is_malformed(stop_reason) else Outcome.OK,
+        outcome=_judge(stop_reason, text, validator),
         stop=stop_of(stop_reason),
         tokens_in=_count(headers.get("x-amzn-bedrock-input-token-count")),
         tokens_out=_count(headers.get("x-amzn-bedrock-output-token-count")),

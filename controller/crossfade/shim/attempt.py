@@ -20,9 +20,18 @@ class Attempt:
         self.watch = watch
 
 
+class Elsewhere:
+    """A request that is not routed but belongs to another region: only signing and endpoint are steered."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+
 class _Here(threading.local):
-    attempt: Attempt | None = None
+    attempt: Attempt | Elsewhere | None = None
 
 
 HERE = _Here()
-"""`HERE.attempt` is the attempt this thread is making, or None: then a call is none of ours."""
+"""`HERE.attempt` is the request this thread is making, or None: then a call is none of ours."""

@@ -12,10 +12,10 @@ from crossfade.core.outcome import Charge, Outcome
 from crossfade.core.policy import POLICY, Settings
 from crossfade.shim.breaker import Breaker, State
 from crossfade.shim.latency import Latency
-from crossfade.shim.throttle import Budget, Throttle
+from crossfade.shim.throttle import Budget, Tally, Throttle
 
-QUARANTINE = 60.0
-"""Seconds a misconfigured target is left alone."""
+UNKNOWN_WINDOW = 600.0
+"""Seconds over which attempts that failed in an unknown way are compared with all."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class Board:
         self._places: dict[tuple[str, str], Place] = {}
         self._regions: dict[str, Breaker] = {}
         self._budgets: dict[int, Budget] = {}
+        self._attempts = Tally()
+        self._alarmed_at = -UNKNOWN_WINDOW
 
     def open(self, targets: Sequence[Target], now: float, settings: Settings) -> list[bool]:
         """For each target, whether its breaker, its region's, or a quarantine says to leave it alone."""
@@ -57,48 +59,110 @@ class Board:
                 return False
             return self._region(target.region).take(now, settings)
 
-    def skip_probability(self, target: Target, now: float) -> float:
+    def release(self, target: Target) -> None:
+        """An attempt ended by the caller's own doing: it says nothing of the place."""
         with self._lock:
-            return self._place(target).throttle.skip_probability(now)
+            self._release(self._place(target), target.region)
 
-    def note_skipped(self, target: Target, now: float) -> None:
-        with self._lock:
-            self._place(target).throttle.note(now, accepted=False)
+    def rank(
+        self, targets: Sequence[Target], now: float, settings: Settings, *, streaming: bool, probe: bool
+    ) -> list[Target]:
+        """The targets as they are preferred, but those far slower than the quickest one last.
 
-    def note_call(self, route: int, now: float) -> None:
+        With `probe` one call at a time goes to such a target first, to see whether it has recovered; and now and then
+        one to a target that no call has asked, where the preferred one takes long enough for it to matter.
+        """
+        if len(targets) < 2:
+            return list(targets)
         with self._lock:
-            self._budget(route).note_call(now)
+            known = [self._latency(self._place(target), streaming) for target in targets]
+            measured = [each.average for each in known if each.average is not None]
+            bound = max(settings.slow_least, settings.prefer_factor * min(measured, default=0.0))
+            if max(measured, default=0.0) <= bound:
+                slow: list[Target] = []
+                if not (probe and known[0].is_settled(settings)):
+                    return list(targets)
+                due = (t for t, each in zip(targets[1:], known[1:], strict=True) if each.take_look(now, settings))
+            else:
+                found = [(t, each) for t, each in zip(targets, known, strict=True) if (each.average or 0.0) > bound]
+                slow = [target for target, _ in found]
+                due = (target for target, each in found if each.take_probe(now, bound, settings))
+            probed = next(due, None) if probe else None
+        return sorted(targets, key=lambda target: 0 if target == probed else 2 if target in slow else 1)
+
+    def skip_probability(self, target: Target, now: float, settings: Settings) -> float:
+        with self._lock:
+            return self._place(target).throttle.skip_probability(now, settings)
+
+    def note_skipped(self, target: Target, now: float, settings: Settings) -> None:
+        with self._lock:
+            self._place(target).throttle.note(now, settings, accepted=False)
+
+    def note_call(self, route: int, now: float, settings: Settings) -> None:
+        with self._lock:
+            self._budget(route).note_call(now, settings)
 
     def take_retry(self, route: int, now: float, settings: Settings) -> bool:
         with self._lock:
             return self._budget(route).take(now, settings)
 
+    def late(self, target: Target, now: float, settings: Settings, *, streaming: bool) -> float | None:
+        """Seconds after which an answer is late enough for a hedge; None with too little to go by."""
+        with self._lock:
+            return self._latency(self._place(target), streaming).usual(now, settings.hedge_quantile, settings)
+
+    def take_hedge(self, route: int, now: float, settings: Settings) -> bool:
+        with self._lock:
+            return self._budget(route).take_hedge(now, settings)
+
+    def outrun(self, target: Target, seconds: float, now: float, settings: Settings, *, streaming: bool) -> None:
+        """An attempt was given up after so many seconds, because another one had answered: it was slow, at least."""
+        with self._lock:
+            place = self._place(target)
+            latency = self._latency(place, streaming)
+            if latency.is_slow(now, seconds, settings):
+                place.breaker.fail(now, settings, random.random())
+            latency.note(now, seconds, usual=False)
+            self._release(place, target.region)
+
+    def note_unknown(self, now: float, settings: Settings) -> float | None:
+        """An attempt failed in an unknown way: the share of such attempts, where it is time to raise the alarm."""
+        with self._lock:
+            self._attempts.add(now, UNKNOWN_WINDOW, 0, 1)
+            share = self._attempts.second / max(1, self._attempts.first)
+            if share <= settings.unknown_share or now - self._alarmed_at < UNKNOWN_WINDOW:
+                return None
+            self._alarmed_at = now
+            return share
+
     def average(self, target: Target, now: float, *, streaming: bool) -> float | None:
         """The moving average of the first token (streams) or of whole answers, in seconds."""
         with self._lock:
-            place = self._place(target)
-            return (place.first_token if streaming else place.whole).current(now)
+            return self._latency(self._place(target), streaming).current(now)
 
     def report(
         self,
         target: Target,
         outcome: Outcome,
-        seconds: float,
+        seconds: float | None,
         now: float,
         settings: Settings,
         *,
         streaming: bool,
     ) -> None:
-        """What became of an attempt. `seconds` is the time to the first token (streams) or to the whole answer."""
+        """What became of an attempt. `seconds` is the time to the first token (streams) or to the whole answer, None
+        for an operation whose time tells nothing of the model's."""
         with self._lock:
             place, region = self._place(target), self._region(target.region)
+            self._attempts.add(now, UNKNOWN_WINDOW, 1, 0)
             charge = Charge.NOBODY if outcome is Outcome.OK else POLICY[outcome].charge
-            place.throttle.note(now, accepted=charge is not Charge.QUOTA)
+            place.throttle.note(now, settings, accepted=charge is not Charge.QUOTA)
+            latency = self._latency(place, streaming)
             if outcome is Outcome.OK:
                 region.succeed(now, settings)
-                latency = place.first_token if streaming else place.whole
-                slow = latency.is_slow(now, seconds, settings)
-                latency.note(now, seconds, usual=place.breaker.state is State.CLOSED)
+                slow = seconds is not None and latency.is_slow(now, seconds, settings)
+                if seconds is not None:
+                    latency.note(now, seconds, usual=place.breaker.state is State.CLOSED)
                 if slow:
                     place.breaker.fail(now, settings, random.random())
                 else:
@@ -110,16 +174,17 @@ class Board:
                     region.release()
                 case Charge.LATENCY:
                     place.breaker.fail(now, settings, random.random())
-                    (place.first_token if streaming else place.whole).note(now, seconds, usual=False)
+                    if seconds is not None:
+                        latency.note(now, seconds, usual=False)
                     region.release()
                 case Charge.REGION:
                     region.fail(now, settings, random.random())
                     place.breaker.release()
                 case _:
                     if outcome is Outcome.MISCONFIGURED:
-                        place.quarantined_until = now + QUARANTINE
-                    place.breaker.release()
-                    region.release()
+                        place.quarantined_until = now + settings.quarantine
+                    self._release(place, target.region)
+            latency.release()
 
     def describe(self, now: float) -> dict[str, str]:
         """The breakers that are not closed, and the quarantined targets: name -> state."""
@@ -139,6 +204,16 @@ class Board:
             and place.breaker.allows(now, settings)
             and self._region(target.region).allows(now, settings)
         )
+
+    @staticmethod
+    def _latency(place: Place, streaming: bool) -> Latency:
+        return place.first_token if streaming else place.whole
+
+    def _release(self, place: Place, region: str) -> None:
+        place.breaker.release()
+        place.whole.release()
+        place.first_token.release()
+        self._region(region).release()
 
     def _place(self, target: Target) -> Place:
         key = (target.region, target.model_id)

@@ -21,7 +21,7 @@ class Breaker:
 
     Opens after `breaker_in_a_row` failures in a row, or when `breaker_share` of at least `breaker_least` attempts
     within `breaker_window` seconds failed. Stays open `breaker_open` seconds, doubling to `breaker_open_most` with
-    each failed probe, spread by +-10 %. Then one probe at a time; `breaker_close` successes close it.
+    each failed probe, spread by `breaker_spread`. Then one probe at a time; `breaker_close` successes close it.
     All times are seconds of one monotonic clock.
     """
 
@@ -65,10 +65,10 @@ class Breaker:
                 self._reset()
 
     def fail(self, now: float, settings: Settings, chance: float = 0.5) -> None:
-        """An attempt failed by this place's doing. `chance` in [0, 1) spreads the open time by +-10 %."""
+        """An attempt failed by this place's doing. `chance` in [0, 1) spreads the open time."""
         self._in_a_row += 1
         if self.state is State.HALF_OPEN:
-            self._open(now, min(settings.breaker_open_most, self._opened_for * 2), chance)
+            self._open(now, min(settings.breaker_open_most, self._opened_for * 2), settings, chance)
             return
         if self.state is State.OPEN:  # a last way out, used although open: no news
             return
@@ -76,16 +76,16 @@ class Breaker:
         many = len(self._recent) >= settings.breaker_least
         share = self._recent_failures / len(self._recent)
         if self._in_a_row >= settings.breaker_in_a_row or (many and share >= settings.breaker_share):
-            self._open(now, settings.breaker_open, chance)
+            self._open(now, settings.breaker_open, settings, chance)
 
     def release(self) -> None:
         """An attempt ended without telling anything about this place (throttled, refused): the probe is free again."""
         self._probing_since = None
 
-    def _open(self, now: float, seconds: float, chance: float) -> None:
+    def _open(self, now: float, seconds: float, settings: Settings, chance: float) -> None:
         self.state = State.OPEN
         self._opened_for = seconds
-        self.opened_until = now + seconds * (0.9 + 0.2 * chance)
+        self.opened_until = now + seconds * (1 + settings.breaker_spread * (2 * chance - 1))
         self._probing_since = None
         self._successes = 0
 

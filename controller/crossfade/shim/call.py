@@ -28,7 +28,7 @@ MOST_TOKENS = 10**9
 class Call:
     """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970.
 
-    `group` is that of the stickiness key, None where chance chose the variant.
+    `group` is that of the stickiness key, None where chance chose the variant. `home` is the client's own region.
     """
 
     operation: str
@@ -42,6 +42,7 @@ class Call:
     began: float
     at: float
     deadline: float
+    home: str | None = None
     tried: list[Tried] = field(default_factory=list)
     skipped: Outcome | None = None
     incompatible: bool = False
@@ -49,6 +50,7 @@ class Call:
     """The Models that get the request without the reasoning of its earlier turns."""
     failovers: int = 0
     retries: int = 0
+    hedged: bool = False
     recorded: bool = False
     id: str = ""
 
@@ -71,6 +73,11 @@ class Call:
     @property
     def streaming(self) -> bool:
         return self.operation.endswith("Stream")
+
+    @property
+    def answers(self) -> bool:
+        """Whether a model's answer comes back: it alone is evidence, and its time alone tells of the model."""
+        return self.operation not in ANSWERLESS
 
     @property
     def assigned(self) -> str:
@@ -118,6 +125,7 @@ class Call:
             "region": region,
             "attempts": len(self.tried),
             "busy": busy,
+            "hedged": self.hedged,
             "rollout": live.rollout if live else 0,
             "step": live.step if live else 0,
         }
@@ -172,7 +180,7 @@ class Call:
         tokens: tuple[int | None, int | None],
         stop: Stop | None,
     ) -> None:
-        if self.operation == "CountTokens":  # protected as any call, but no answer of a model: no evidence
+        if not self.answers:  # protected as any call, but no evidence
             return
         live = self.entry.live
         name = answered_by.name if answered_by else None
@@ -185,7 +193,9 @@ class Call:
             skipped=self.skipped,
         )
         # From the wire: what is no plausible count must not spoil the whole batch's sums.
-        tokens_in, tokens_out = (n if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
+        # Of a hedged call two requests are paid for. What the other one took is never told: as much, at most.
+        requests = 2 if self.hedged else 1
+        tokens_in, tokens_out = (n * requests if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
         known = answered_by is not None and tokens_in is not None and tokens_out is not None
         self.recorder.record(
             Seen(
@@ -214,7 +224,11 @@ class Call:
         )
 
 
-OPERATIONS = frozenset({"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens"})
+ANSWERLESS = frozenset({"CountTokens", "StartAsyncInvoke"})
+PINNED = "StartAsyncInvoke"
+"""Goes to one target and stays there: what it starts lives in a region, and must not be started twice."""
+OPERATIONS = ANSWERLESS | {"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"}
+"""What is routed. Everything else passes through with botocore's own retries."""
 
 
 def deadline_of(operation: str, settings: Settings, said: float | None) -> float:

@@ -38,35 +38,27 @@ class NotOurs(Exception):  # noqa: N818
         self.error = error
 
 
-_BY_CODE = {
-    # Modelled exceptions, without their "Exception" and in lower case: mid-stream ones come in camelCase.
-    "throttling": Outcome.THROTTLED,
-    "throttled": Outcome.THROTTLED,
-    "toomanyrequests": Outcome.THROTTLED,
-    "requestlimitexceeded": Outcome.THROTTLED,
-    "servicequotaexceeded": Outcome.QUOTA,
-    "modelnotready": Outcome.NOT_READY,
-    "serviceunavailable": Outcome.UNAVAILABLE,
-    "internalserver": Outcome.OUTAGE,
-    "internalfailure": Outcome.OUTAGE,
-    "modeltimeout": Outcome.TIMED_OUT,
-    "requesttimeout": Outcome.TIMED_OUT,
-    "modelerror": Outcome.MODEL_ERROR,
-    "modelstreamerror": Outcome.MODEL_ERROR,
-    "resourcenotfound": Outcome.MISCONFIGURED,
-    "accessdenied": Outcome.DENIED,
-    "validation": Outcome.REJECTED,
-    "expiredtoken": Outcome.CREDENTIALS,
-    "requestexpired": Outcome.CREDENTIALS,
-    "invalidsignature": Outcome.CREDENTIALS,
-    "signaturedoesnotmatch": Outcome.CREDENTIALS,
-    "incompletesignature": Outcome.CREDENTIALS,
-    "unrecognizedclient": Outcome.CREDENTIALS,
-    "invalidclienttokenid": Outcome.CREDENTIALS,
-    "missingauthenticationtoken": Outcome.CREDENTIALS,
-    "missingauthentication": Outcome.CREDENTIALS,
-}
-_BY_STATUS = {
+CODES: dict[Outcome, tuple[str, ...]] = {
+    Outcome.THROTTLED: (
+        "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+    ),
+    Outcome.QUOTA: ("ServiceQuotaExceededException",),
+    Outcome.UNAVAILABLE: ("ServiceUnavailableException",),
+    Outcome.OUTAGE: ("InternalServerException", "InternalFailure"),
+    Outcome.TIMED_OUT: ("ModelTimeoutException", "RequestTimeoutException"),
+    Outcome.NOT_READY: ("ModelNotReadyException",),
+    Outcome.MODEL_ERROR: ("ModelErrorException", "ModelStreamErrorException"),
+    Outcome.MISCONFIGURED: ("ResourceNotFoundException",),
+    Outcome.DENIED: ("AccessDeniedException",),
+    Outcome.CREDENTIALS: (
+        "ExpiredTokenException", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch",
+        "IncompleteSignature", "UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken",
+        "MissingAuthentication",
+    ),
+    Outcome.REJECTED: ("ValidationException",),
+}  # fmt: skip
+"""Errors by their code, in an answer or inside a stream, where they come in camelCase."""
+STATUSES = {
     400: Outcome.REJECTED,
     401: Outcome.CREDENTIALS,
     403: Outcome.DENIED,
@@ -80,8 +72,22 @@ _BY_STATUS = {
     503: Outcome.UNAVAILABLE,
     504: Outcome.OUTAGE,
 }
-_MISCONFIGURED_TEXTS = ("identifier is invalid", "on-demand throughput")
-_MALFORMED_REASONS = frozenset({"malformed_model_output", "malformed_tool_use"})
+"""Errors without a code that is known: a bare 429, a proxy's page."""
+MISCONFIGURED_TEXTS = ("identifier is invalid", "on-demand throughput")
+"""What a ValidationException says when it is the route that is wrong."""
+MALFORMED_REASONS = ("malformed_model_output", "malformed_tool_use")
+BESIDES: dict[Outcome, str] = {
+    Outcome.OUTAGE: "no connection, TLS, DNS, a reset, a frame with a wrong checksum",
+    Outcome.TIMED_OUT: "no whole answer, no first token or no further event in time",
+    Outcome.TRUNCATED: "a 200 without its members, cut short or unreadable; a stream without its end",
+    Outcome.MALFORMED: "the stop reasons "
+    + " and ".join(f"`{r}`" for r in MALFORMED_REASONS)
+    + "; the route's `validator`",
+    Outcome.MISCONFIGURED: "a ValidationException that says " + " or ".join(f'"{t}"' for t in MISCONFIGURED_TEXTS),
+    Outcome.CREDENTIALS: "no credentials to be had",
+    Outcome.UNKNOWN: "any other error that an answer brings",
+}
+"""In words: what is told neither by a code nor by a status. The exceptions below are what they come as."""
 
 _CONNECT = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
 _ENDED_EARLY = "ended prematurely"  # urllib3's words for a chunked body without its last chunk
@@ -105,6 +111,13 @@ _BROKEN = (
 )
 
 
+def _bare(code: str) -> str:
+    return code.rsplit("#")[-1].lower().removesuffix("exception").removesuffix("error")
+
+
+_BY_CODE = {_bare(code): outcome for outcome, codes in CODES.items() for code in codes}
+
+
 def classify(error: Exception, *, expired: bool = False) -> Failure:
     """The failure this exception is. `expired`: the watchdog had ended the attempt. Raises `NotOurs`."""
     if expired:
@@ -125,7 +138,7 @@ def classify(error: Exception, *, expired: bool = False) -> Failure:
 
 
 def is_malformed(stop_reason: object) -> bool:
-    return isinstance(stop_reason, str) and stop_reason in _MALFORMED_REASONS
+    return isinstance(stop_reason, str) and stop_reason in MALFORMED_REASONS
 
 
 def _is_cut(error: Exception) -> bool:
@@ -142,13 +155,13 @@ def _client_error(error: Any) -> Failure:
     told = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
-    code = str(told.get("Code") or "").rsplit("#")[-1].lower().removesuffix("exception").removesuffix("error")
-    outcome = _BY_CODE.get(code) or _BY_CODE.get(code + "error") or _BY_STATUS.get(status) or Outcome.UNKNOWN
+    code = _bare(str(told.get("Code") or ""))
+    outcome = _BY_CODE.get(code) or STATUSES.get(status) or Outcome.UNKNOWN
     if outcome is Outcome.UNKNOWN and code.isdecimal():
-        outcome = _BY_STATUS.get(int(code), Outcome.UNKNOWN)
+        outcome = STATUSES.get(int(code), Outcome.UNKNOWN)
     if outcome is Outcome.REJECTED:
         message = str(told.get("Message") or told.get("message") or "").lower()
-        if any(text in message for text in _MISCONFIGURED_TEXTS):
+        if any(text in message for text in MISCONFIGURED_TEXTS):
             outcome = Outcome.MISCONFIGURED
     return Failure(outcome=outcome, error=error, retry_after=_retry_after(metadata.get("HTTPHeaders") or {}))
 

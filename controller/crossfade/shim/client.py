@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from typing import Any
 
 from crossfade.core.snapshot import Entry, Snapshot
@@ -13,10 +14,11 @@ from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
 from crossfade.shim.board import Board
-from crossfade.shim.call import OPERATIONS, Call, deadline_of
+from crossfade.shim.call import OPERATIONS, PINNED, Call, deadline_of
 from crossfade.shim.context import Said, said
 from crossfade.shim.dispatch import dispatch
 from crossfade.shim.features import read_request
+from crossfade.shim.following import FOLLOWING, follow_up
 from crossfade.shim.recorder import Recorder
 
 log = logging.getLogger("crossfade")
@@ -27,6 +29,8 @@ class RoutedClient:
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> Any:
         plain = super()._make_api_call  # type: ignore[misc]
+        if operation_name == FOLLOWING:
+            return follow_up(self, plain, operation_name, api_params)
         if operation_name not in OPERATIONS:
             return plain(operation_name, api_params)
         try:
@@ -56,7 +60,8 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
     if hasattr(params.get("body"), "read"):  # a file can be sent once; an attempt may have to send it again
         # In place: should routing fail after this, plain boto3 must not be left with a file read to its end.
         params["body"] = params["body"].read()
-    return open_call(snapshot, entry, operation, params, said(params), shim.board, shim.recorder)
+    home = client.meta.region_name
+    return open_call(snapshot, entry, operation, params, said(params), shim.board, shim.recorder, home)
 
 
 def open_call(
@@ -67,10 +72,17 @@ def open_call(
     told: Said,
     board: Board,
     recorder: Recorder,
+    home: str,
 ) -> Call:
-    """A call to a route: where it is sent on to, which variant it gets, how long it may take."""
+    """A call to a route: where it is sent on to, which variant it gets, how long it may take.
+
+    `home` is the caller's own region.
+    """
     if entry.route.sends_on:
         entry = walk(snapshot, entry, told.sticky, lambda: read_request(operation, params, told))[-1].entry
+    if operation == PINNED and not params.get("clientRequestToken"):
+        # botocore would make a new one for each try, and Bedrock start a second job.
+        params = {**params, "clientRequestToken": str(uuid.uuid4())}
     began = time.monotonic()
     return Call(
         operation=operation,
@@ -84,6 +96,7 @@ def open_call(
         began=began,
         at=time.time(),
         deadline=began + deadline_of(operation, entry.route.policy, told.deadline),
+        home=home,
     )
 
 

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core.outcome import Outcome
-from crossfade.core.policy import POLICY
 from crossfade.shim.account import Tried
 from crossfade.shim.answer import Told
 from crossfade.shim.busy import busy_answer
 from crossfade.shim.call import Call
 from crossfade.shim.classify import Failure
 from crossfade.shim.events import Reading
+from crossfade.shim.reserve import warn_if_unset
 from crossfade.shim.trip import Stop, Trip
 
 log = logging.getLogger("crossfade")
 
-SHARE = 0.75
-"""Of the remaining time, what an attempt gets while there is somewhere else to go; at the last one nearly all."""
 _NEARLY_ALL = 0.98
-_SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
+"""Of the remaining time, what an attempt gets where there is nowhere else to go."""
+_ENOUGH = 10
+"""As many tries as any setting allows: after a hedged attempt failed twice its targets are not tried again."""
+SETTLED = frozenset({Outcome.REJECTED, Outcome.DENIED, Outcome.CREDENTIALS})
 """After these, from the assigned Model or from blue, the caller gets the error itself: a busy answer would mislead."""
 
 
@@ -36,7 +37,7 @@ class Ask:
     """Send `params` to this target; then tell what came, or `Begun`.
 
     The whole answer, or the first content of a stream, must be there at `due`, on the clock of `began`. `limit`
-    bounds, in seconds, whatever else of the attempt has a limit.
+    bounds, in seconds, whatever else of the attempt has a limit. With `hedge` a second request may go out.
     """
 
     stop: Stop
@@ -44,6 +45,31 @@ class Ask:
     due: float
     limit: float
     params: dict[str, Any]
+    hedge: Hedge | None = None
+
+
+@dataclass(slots=True)
+class Hedge:
+    """If nothing has come by the moment `at`, `begin` gives the request to be sent besides, or None; ask it once.
+
+    Then tell `Hedged`. Whoever cannot send two requests at a time leaves it alone.
+    """
+
+    at: float
+    begin: Callable[[float], Ask | None]
+
+
+@dataclass(slots=True)
+class Hedged:
+    """Two requests were out: what came of the one that counts (the first, if both failed), and of the other.
+
+    The other's is None where it was given up.
+    """
+
+    ask: Ask
+    came: Told | Begun | Failure
+    other: Ask
+    other_came: Failure | None
 
 
 @dataclass(slots=True)
@@ -93,7 +119,7 @@ class Begun:
 
 
 Step = Ask | Wait | Refresh | Serve | Busy | Raise | Unavailable
-Came = Told | Begun | Failure | bool | None
+Came = Told | Begun | Failure | Hedged | bool | None
 Course = Generator[Step, tuple[float, Came], None]
 """Yields steps, the last of which is an end; is sent the moment, and what came of the step."""
 
@@ -101,7 +127,7 @@ Course = Generator[Step, tuple[float, Came], None]
 def course(call: Call) -> Course:
     """The steps of a call, which is recorded by the end, or by `end_of_stream`."""
     now = call.began
-    call.board.note_call(call.entry.id, now)
+    call.board.note_call(call.entry.id, now, call.settings)
     trip = Trip(call, now)
     stop = trip.next(now)
     failure: Failure | None = None
@@ -111,7 +137,7 @@ def course(call: Call) -> Course:
         if failure is None:
             return
         trip.leave(stop, failure.outcome)
-        settled = failure.outcome in _SETTLED and stop.model.name in (call.assigned, call.blue)
+        settled = failure.outcome in SETTLED and stop.model.name in (call.assigned, call.blue)
         stop = trip.next(now)
     if not call.tried and call.left(now) <= 0:
         call.skipped = Outcome.ABANDONED  # the caller had no time left to give: that is no target's doing
@@ -125,6 +151,9 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
     while True:
         ask = _ask(call, trip, stop, now)
         now, came = yield ask
+        if isinstance(came, Hedged):
+            _take_other(call, trip, stop, came, now)
+            ask, came, tries = came.ask, came.came, _ENOUGH
         failure = _take(call, ask, came, now)
         if failure is None:
             yield Serve(ask)
@@ -152,9 +181,10 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
 
 
 def _ask(call: Call, trip: Trip, stop: Stop, now: float) -> Ask:
-    limit = call.left(now) * (SHARE if trip.has_more() else _NEARLY_ALL)
+    limit = call.left(now) * (call.settings.attempt_share if trip.has_more() else _NEARLY_ALL)
     due = now + (min(limit, call.settings.first_token) if call.streaming else limit)
-    return Ask(stop, now, due, limit, call.params_for(stop.model))
+    hedge = _hedge(call, trip, stop, now, due) if call.settings.hedge else None
+    return Ask(stop, now, due, limit, call.params_for(stop.model), hedge)
 
 
 def _strip(call: Call, stop: Stop, now: float) -> bool:
@@ -170,14 +200,45 @@ def _strip(call: Call, stop: Stop, now: float) -> bool:
     return True
 
 
+def _hedge(call: Call, trip: Trip, stop: Stop, now: float, due: float) -> Hedge | None:
+    settings, board = call.settings, call.board
+    other = trip.other_region(stop) if settings.hedge and call.answers else None
+    after = board.late(stop.target, now, settings, streaming=call.streaming) if other is not None else None
+    if other is None or after is None or now + after >= due:
+        return None
+
+    def begin(now: float) -> Ask | None:
+        if not board.take_hedge(call.entry.id, now, settings) or not board.take(other.target, now, settings):
+            return None
+        limit = call.left(now) * _NEARLY_ALL
+        due = now + (min(limit, settings.first_token) if call.streaming else limit)
+        return Ask(other, now, due, limit, call.params_for(other.model))
+
+    return Hedge(now + after, begin)
+
+
+def _take_other(call: Call, trip: Trip, stop: Stop, came: Hedged, now: float) -> None:
+    """Writes down the request that does not count, and what both leave of the trip."""
+    other, failure = came.other, came.other_came
+    second = came.ask if came.ask.stop is not stop else other
+    trip.strike(second.stop)
+    if failure is not None:
+        _report(call, other.stop, failure.outcome, now - other.began, now)
+        trip.leave(other.stop, failure.outcome)
+    else:
+        call.hedged = True
+        call.board.outrun(other.stop.target, now - other.began, now, call.settings, streaming=call.streaming)
+    outcome = Outcome.ABANDONED if failure is None else failure.outcome
+    call.note(other.stop.model, other.stop.target, outcome)
+
+
 def _tries(call: Call, trip: Trip, stop: Stop, failure: Failure, now: float) -> int:
+    settings, elsewhere = call.settings, trip.has_more_regions(stop)
     if failure.connect:
+        return settings.connect_tries
+    if failure.outcome is Outcome.THROTTLED and elsewhere and call.board.skip_probability(stop.target, now, settings):
         return 1
-    row = POLICY[failure.outcome]
-    elsewhere = trip.has_more_regions(stop)
-    if failure.outcome is Outcome.THROTTLED and elsewhere and call.board.skip_probability(stop.target, now) > 0:
-        return 1
-    return row.tries if elsewhere else row.tries_last
+    return settings.tries(failure.outcome, last=not elsewhere)
 
 
 def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None:
@@ -190,9 +251,7 @@ def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None
 
 def backoff(call: Call, failure: Failure, tries: int) -> float:
     """Full jitter: random() * min(cap, base * 2^n), and no less than the target asked for."""
-    base = POLICY[failure.outcome].base
-    if failure.outcome in (Outcome.THROTTLED, Outcome.NOT_READY):
-        base = call.settings.throttled_base
+    base = call.settings.base(failure.outcome)
     jitter = random.random() * min(call.settings.backoff_cap, base * 2.0 ** (tries - 1))
     return float(max(jitter, failure.retry_after or 0.0))
 
@@ -203,6 +262,7 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     if isinstance(came, Failure):
         _report(call, stop, came.outcome, now - ask.began, now)
         call.note(stop.model, stop.target, came.outcome)
+        _warn(call, came, now)
         return came
     told = came if isinstance(came, Told) else None
     outcome = Outcome.OK if told is None else told.outcome
@@ -212,6 +272,22 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     if told is not None:
         call.answered(stop.model, stop.target, now, tokens=(told.tokens_in, told.tokens_out), stop=told.stop)
     return None
+
+
+def _warn(call: Call, failure: Failure, now: float) -> None:
+    """Says what a person should know of: a class of failure that nobody knows, a request that eats up the quota."""
+    if failure.outcome is Outcome.UNKNOWN:
+        share = call.board.note_unknown(now, call.settings)
+        if share is not None:
+            log.warning(
+                "%.2g %% of the last ten minutes' attempts failed in a way that Crossfade does not know, the latest "
+                "with: %s",
+                100 * share,
+                failure.error,
+                extra={"action": "unknown_outcomes"},
+            )
+    elif failure.outcome in (Outcome.THROTTLED, Outcome.QUOTA):
+        warn_if_unset(call.entry.route.name, call.operation, call.params)
 
 
 def _second_opinion(call: Call, stop: Stop) -> None:
@@ -239,7 +315,8 @@ def end_of_stream(
 
 def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float, now: float) -> None:
     try:
-        call.board.report(stop.target, outcome, seconds, now, call.settings, streaming=call.streaming)
+        measured = seconds if call.answers else None
+        call.board.report(stop.target, outcome, measured, now, call.settings, streaming=call.streaming)
     except Exception:  # what is known of a place must not cost the caller its answer
         log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})
 

@@ -20,6 +20,7 @@ from crossfade.shim.course import (
     Begun,
     Busy,
     Came,
+    Hedged,
     Raise,
     Refresh,
     Serve,
@@ -30,6 +31,7 @@ from crossfade.shim.course import (
 )
 from crossfade.shim.credentials import refresh
 from crossfade.shim.events import reading_of
+from crossfade.shim.race import Race
 from crossfade.shim.stream import CannedStream, Stream
 from crossfade.shim.watchdog import WATCHDOG, Watch
 
@@ -55,7 +57,7 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
         while True:
             match step:
                 case Ask():
-                    response, came = _attempt(call, step, plain)
+                    response, came = _asked(call, step, plain)
                     news = came
                 case Wait(seconds):
                     time.sleep(seconds)
@@ -75,6 +77,8 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return response
     except NotOurs as found:
+        if isinstance(step, Ask):
+            call.board.release(step.stop.target)
         _note_local(call, found.error)
         raise found.error from None
     except BaseException:
@@ -115,10 +119,15 @@ def _as_boto3(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _attempt(call: Call, ask: Ask, plain: Plain) -> tuple[dict[str, Any], Told | Begun | Failure]:
+def _asked(call: Call, ask: Ask, plain: Plain) -> tuple[dict[str, Any], Told | Begun | Failure | Hedged]:
+    if ask.hedge is None:
+        return _attempt(call, ask, Watch(ask.due), plain)
+    return Race(ask, lambda which, watch: _attempt(call, which, watch, plain)).run()
+
+
+def _attempt(call: Call, ask: Ask, watch: Watch, plain: Plain) -> tuple[dict[str, Any], Told | Begun | Failure]:
     """One request to one target."""
     settings, target, model = call.settings, ask.stop.target, ask.stop.model
-    watch = Watch(ask.due)
     read = min(ask.limit, max(settings.first_token, settings.stall)) if call.streaming else ask.limit
     before = HERE.attempt
     try:
@@ -128,7 +137,7 @@ def _attempt(call: Call, ask: Ask, plain: Plain) -> tuple[dict[str, Any], Told |
         if call.streaming:
             _hold(call, ask, response, watch)
             return response, Begun()
-        told = read_answer(call.operation, response, model.body_family)
+        told = read_answer(call.operation, response, model.body_family, call.entry.route.validator)
         WATCHDOG.remove(watch)
         return response, told
     except Exception as error:
@@ -150,7 +159,7 @@ def _hold(call: Call, ask: Ask, response: dict[str, Any], watch: Watch) -> None:
     watch.response = getattr(source, "_raw_stream", None)
     stream = Stream(
         source,
-        reading=reading_of(call.operation, ask.stop.model.body_family),
+        reading=reading_of(call.operation, ask.stop.model.body_family, call.entry.route.validator),
         watch=watch,
         operation=call.operation,
         stall=call.settings.stall,

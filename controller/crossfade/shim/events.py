@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfade.core.stop import Stop, stop_of
+from crossfade.core.validator import JUDGED, Validator
 from crossfade.shim.answer import invoked_stop
 from crossfade.shim.classify import Incomplete, is_malformed
 
+_TOLD = ("anthropic", "nova", "llama")
+"""Body families whose text is known here."""
 _METRICS = "amazon-bedrock-invocationMetrics"
 
 
 class Reading:
     """What the events of one stream said so far. Subclasses know the operation."""
 
-    __slots__ = ("content", "ended", "malformed", "stop", "tokens_in", "tokens_out")
+    __slots__ = ("_text", "_validator", "content", "ended", "malformed", "stop", "tokens_in", "tokens_out")
 
-    def __init__(self) -> None:
+    def __init__(self, validator: Validator | None = None) -> None:
+        self._validator = validator
+        self._text: list[str] = []
         self.content = False
         self.ended = False
         self.malformed = False
@@ -31,6 +36,17 @@ class Reading:
         stop = stop_of(reason)
         if stop is not None and self.stop is not Stop.GUARDRAIL_INTERVENED:
             self.stop, self.malformed = stop, is_malformed(reason)
+
+    def note_text(self, text: object) -> None:
+        """Keeps what the route's validator is to see, if there is one."""
+        if self._validator is not None and isinstance(text, str):
+            self._text.append(text)
+
+    def note_end(self) -> None:
+        """All content is there."""
+        self.ended = self.content = True
+        if self._validator is not None and self.stop in JUDGED:
+            self.malformed = not self._validator.accepts("".join(self._text))
 
     def see(self, event: Mapping[str, Any]) -> None:
         """Takes in one event; raises `Incomplete` for one whose payload botocore could not read."""
@@ -47,11 +63,12 @@ class ConverseReading(Reading):
             if "delta" not in event["contentBlockDelta"]:
                 raise Incomplete("a contentBlockDelta came without its delta")
             self.content = True
+            self.note_text(event["contentBlockDelta"]["delta"].get("text"))
         elif "contentBlockStart" in event:
             self.content = True
         elif "messageStop" in event:
-            self.ended = self.content = True
             self.note_stop(event["messageStop"].get("stopReason"))
+            self.note_end()
         elif "metadata" in event:
             usage = event["metadata"].get("usage") or {}
             self.tokens_in, self.tokens_out = usage.get("inputTokens"), usage.get("outputTokens")
@@ -62,8 +79,8 @@ class InvokeReading(Reading):
 
     __slots__ = ("_family",)
 
-    def __init__(self, family: str | None) -> None:
-        super().__init__()
+    def __init__(self, family: str | None, validator: Validator | None = None) -> None:
+        super().__init__(validator if family in _TOLD else None)
         self._family = family
 
     def see(self, event: Mapping[str, Any]) -> None:
@@ -78,8 +95,9 @@ class InvokeReading(Reading):
             metrics = part[_METRICS] or {}
             self.tokens_in, self.tokens_out = metrics.get("inputTokenCount"), metrics.get("outputTokenCount")
         self.note_stop(self._stop_said(part))
+        self.note_text(self._text_said(part))
         if self._is_end(part):
-            self.ended = self.content = True
+            self.note_end()
 
     def _is_content(self, part: Mapping[str, Any]) -> bool:
         if self._family == "anthropic":
@@ -97,6 +115,13 @@ class InvokeReading(Reading):
         # A vendor whose last event is not known here: Bedrock's own mark of the last chunk.
         return _METRICS in part
 
+    def _text_said(self, part: Mapping[str, Any]) -> object:
+        if self._family == "llama":
+            return part.get("generation")
+        delta = (part.get("contentBlockDelta") or {}) if self._family == "nova" else part
+        inner = delta.get("delta") if isinstance(delta, Mapping) else None
+        return inner.get("text") if isinstance(inner, Mapping) else None
+
     def _stop_said(self, part: Mapping[str, Any]) -> Any:
         """The body of an answer that is not streamed says it at the top; in a stream some vendors nest it."""
         nested = {"anthropic": "delta", "nova": "messageStop"}.get(self._family or "")
@@ -104,5 +129,5 @@ class InvokeReading(Reading):
         return invoked_stop(part) or (invoked_stop(inner) if isinstance(inner, Mapping) else None)
 
 
-def reading_of(operation: str, family: str | None) -> Reading:
-    return ConverseReading() if operation == "ConverseStream" else InvokeReading(family)
+def reading_of(operation: str, family: str | None, validator: Validator | None = None) -> Reading:
+    return ConverseReading(validator) if operation == "ConverseStream" else InvokeReading(family, validator)

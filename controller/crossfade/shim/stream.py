@@ -76,7 +76,7 @@ class Stream(EventStream):  # type: ignore[misc]
     def close(self) -> None:
         """Closes the connection; a stream not read to its end counts as abandoned."""
         self._source.close()
-        self._end(Outcome.OK if self._reading.ended else Outcome.ABANDONED, None)
+        self._end(self._whole() if self._reading.ended else Outcome.ABANDONED, None)
 
     def discard(self) -> None:
         """Closes a stream that has failed before anybody saw it."""
@@ -105,7 +105,7 @@ class Stream(EventStream):  # type: ignore[misc]
                 raise Incomplete("the stream ended without its last event")
         except Exception as error:
             if self._reading.ended:  # all content and the stop are there; only what follows was lost
-                self._end(Outcome.OK, None)
+                self._end(self._whole(), None)
                 return None
             outcome = self._class_of(error)
             told = error if isinstance(error, EventStreamError) else self._as_stream_error(error, outcome)
@@ -115,10 +115,13 @@ class Stream(EventStream):  # type: ignore[misc]
                 raise
             raise told from error
         if event is None:
-            self._end(Outcome.MALFORMED if self._reading.malformed else Outcome.OK, None)
+            self._end(self._whole(), None)
             return None
         self._watch.due = self._deadline
         return event
+
+    def _whole(self) -> Outcome:
+        return Outcome.MALFORMED if self._reading.malformed else Outcome.OK
 
     def _class_of(self, error: Exception) -> Outcome:
         try:

@@ -6,24 +6,17 @@ from dataclasses import dataclass, field
 
 from crossfade.core.policy import Settings
 
-WINDOW = 30
-"""Seconds over which requests and acceptances of a target are compared."""
-BUDGET_WINDOW = 10
-"""Seconds over which retries are compared with calls."""
-_SLACK = 1.2
-
 
 @dataclass(slots=True)
 class Tally:
-    """Two sliding counts over the last `seconds` whole seconds of one monotonic clock."""
+    """Two sliding counts over the last so many whole seconds of one monotonic clock."""
 
-    seconds: int
     first: int = 0
     second: int = 0
     _bins: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def add(self, now: float, first: int, second: int) -> None:
-        self.slide(now)
+    def add(self, now: float, seconds: float, first: int, second: int) -> None:
+        self.slide(now, seconds)
         at = int(now)
         if self._bins and self._bins[-1][0] == at:
             _, one, two = self._bins[-1]
@@ -33,9 +26,9 @@ class Tally:
         self.first += first
         self.second += second
 
-    def slide(self, now: float) -> None:
+    def slide(self, now: float, seconds: float) -> None:
         """Forgets what is too old."""
-        while self._bins and self._bins[0][0] <= now - self.seconds:
+        while self._bins and self._bins[0][0] <= now - seconds:
             _, one, two = self._bins.pop(0)
             self.first -= one
             self.second -= two
@@ -45,33 +38,49 @@ class Tally:
 class Throttle:
     """Of one target: how much of what was asked was not throttled (Google SRE, "Handling Overload", eq. 1)."""
 
-    _tally: Tally = field(default_factory=lambda: Tally(WINDOW))
+    _tally: Tally = field(default_factory=Tally)
 
-    def note(self, now: float, *, accepted: bool) -> None:
+    def note(self, now: float, settings: Settings, *, accepted: bool) -> None:
         """An attempt was made, or skipped because of this very throttle (not accepted)."""
-        self._tally.add(now, 1, accepted)
+        self._tally.add(now, settings.skip_window, 1, accepted)
 
-    def skip_probability(self, now: float) -> float:
-        """max(0, (requests - 1.2 accepted) / (requests + 1)) over the last 30 s."""
-        self._tally.slide(now)
-        requests, accepted = self._tally.first, self._tally.second
-        return max(0.0, (requests - _SLACK * accepted) / (requests + 1))
+    def requests(self, now: float, settings: Settings) -> int:
+        """Attempts made or skipped within `skip_window`."""
+        self._tally.slide(now, settings.skip_window)
+        return self._tally.first
+
+    def skip_probability(self, now: float, settings: Settings) -> float:
+        """max(0, (requests - skip_slack * accepted) / (requests + 1)) over `skip_window`."""
+        requests = self.requests(now, settings)
+        return max(0.0, (requests - settings.skip_slack * self._tally.second) / (requests + 1))
 
 
 @dataclass(slots=True)
 class Budget:
-    """Of one route: retries at most `retry_share` of the calls of the last 10 s, plus `retry_per_second`."""
+    """Of one route: retries at most `retry_share` of the calls within `retry_window`, plus `retry_per_second`; and
+    hedged calls at most `hedge_share` of those within `hedge_window`."""
 
-    _tally: Tally = field(default_factory=lambda: Tally(BUDGET_WINDOW))
+    _tally: Tally = field(default_factory=Tally)
+    _hedges: Tally = field(default_factory=Tally)
 
-    def note_call(self, now: float) -> None:
-        self._tally.add(now, 1, 0)
+    def note_call(self, now: float, settings: Settings) -> None:
+        self._tally.add(now, settings.retry_window, 1, 0)
+        if settings.hedge:
+            self._hedges.add(now, settings.hedge_window, 1, 0)
+
+    def take_hedge(self, now: float, settings: Settings) -> bool:
+        """Takes one hedged call from the budget, if there is one left."""
+        self._hedges.slide(now, settings.hedge_window)
+        if self._hedges.second + 1 > settings.hedge_share * self._hedges.first:
+            return False
+        self._hedges.add(now, settings.hedge_window, 0, 1)
+        return True
 
     def take(self, now: float, settings: Settings) -> bool:
         """Takes one retry from the budget, if there is one left."""
-        self._tally.slide(now)
-        allowed = settings.retry_share * self._tally.first + settings.retry_per_second * BUDGET_WINDOW
+        self._tally.slide(now, settings.retry_window)
+        allowed = settings.retry_share * self._tally.first + settings.retry_per_second * settings.retry_window
         if self._tally.second + 1 > allowed:
             return False
-        self._tally.add(now, 0, 1)
+        self._tally.add(now, settings.retry_window, 0, 1)
         return True

@@ -5,24 +5,26 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
-from crossfade.core.policy import POLICY, Next, Region, Settings
+from crossfade.core.policy import POLICY, Next, Region
 from crossfade.core.walk import order
-from crossfade.shim.board import Board
-from crossfade.shim.call import Call
+from crossfade.shim.call import PINNED, Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One target on the way. `last_resort`: its breaker is open, but no other way out is left."""
+    """One target on the way. `last_resort`: it is asked whatever its breaker says. `put_off`: it was left out for its
+    breaker or for its throttling, and is asked only after all others have failed.
+    """
 
     model: Model
     target: Target
     last_resort: bool = False
+    put_off: bool = False
 
 
 class Trip:
@@ -40,21 +42,38 @@ class Trip:
             stop = self._stops.popleft()
             if self._made and not self._in_time(stop, now):
                 continue
-            if self.has_more_regions(stop) and random.random() < call.board.skip_probability(stop.target, now):
-                call.board.note_skipped(stop.target, now)
+            if not stop.put_off and self._is_barred(stop, now) and self._stops:
+                self._stops.append(replace(stop, last_resort=True, put_off=True))
                 continue
-            if not stop.last_resort and not call.board.take(stop.target, now, call.settings) and self._stops:
-                continue  # another call has taken the probe; never so at the last way out
             self._made += 1
             if self._made > 1:
                 call.failovers += 1
             return stop
         return None
 
+    def _is_barred(self, stop: Stop, now: float) -> bool:
+        """Whether a throttled target is skipped, or a breaker's probe has been taken by another call."""
+        board, settings = self._call.board, self._call.settings
+        if self.has_more_regions(stop) and random.random() < board.skip_probability(stop.target, now, settings):
+            board.note_skipped(stop.target, now, settings)
+            return True
+        return not stop.last_resort and not board.take(stop.target, now, settings)
+
     def has_more_regions(self, stop: Stop) -> bool:
-        """Whether another target of the same Model is left."""
+        """Whether another target of the same Model is left, one that was put off not counted."""
         left = int(self._call.settings.most_targets) - self._made
-        return any(other.model is stop.model for other in list(self._stops)[: max(0, left)])
+        return any(other.model is stop.model and not other.put_off for other in list(self._stops)[: max(0, left)])
+
+    def other_region(self, stop: Stop) -> Stop | None:
+        """The next target of the same Model, if its breaker is closed and the call may go there."""
+        if self._made >= self._call.settings.most_targets:
+            return None
+        return next((other for other in self._stops if other.model is stop.model and not other.last_resort), None)
+
+    def strike(self, stop: Stop) -> None:
+        """A target was asked out of turn: the call has been there."""
+        self._keep(lambda other: other is not stop)
+        self._made += 1
 
     def has_more(self) -> bool:
         return bool(self._stops) and self._made < self._call.settings.most_targets
@@ -91,41 +110,45 @@ _LEAST_TIME = 0.02
 
 
 def _itinerary(call: Call, now: float) -> list[Stop]:
+    if call.operation == PINNED:
+        return [_pin(call)]
     models = order(call.snapshot, call.entry, call.variant, call.operation)
     opened = [call.board.open(model.targets, now, call.settings) for model in models]
     any_closed = [not all(flags) for flags in opened]
     stops: list[Stop] = []
     closed_off: list[Stop] = []
     for position, (model, flags) in enumerate(zip(models, opened, strict=True)):
-        targets = by_latency(model.targets, call.board, now, call.settings, streaming=call.streaming)
         is_open = dict(zip(model.targets, flags, strict=True))
         if all(flags) and any(any_closed[position + 1 :]):
             # This Model is down everywhere; a later one is not, and is asked first.
             if position == 0:
                 call.skipped = _why(call, model, now)
-            closed_off += [Stop(model=model, target=target, last_resort=True) for target in targets]
+            closed_off += [_put_off(model, target) for target in model.targets]
         elif sum(flags) * 2 > len(flags):  # over half open: the breakers themselves are not to be believed
-            stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in targets]
+            ranked = _ranked(call, model.targets, now, probe=position == 0)
+            stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in ranked]
         else:
-            stops += [Stop(model=model, target=target) for target in targets if not is_open[target]]
-            closed_off += [Stop(model=model, target=t, last_resort=True) for t in targets if is_open[t]]
-    return stops + closed_off[:1]
+            ranked = _ranked(call, [t for t in model.targets if not is_open[t]], now, probe=position == 0)
+            stops += [Stop(model=model, target=target) for target in ranked]
+            closed_off += [_put_off(model, target) for target in model.targets if is_open[target]]
+    return stops + closed_off
+
+
+def _put_off(model: Model, target: Target) -> Stop:
+    return Stop(model=model, target=target, last_resort=True, put_off=True)
+
+
+def _pin(call: Call) -> Stop:
+    """The assigned Model's target in the client's own region, where its List looks; else the first one."""
+    model = call.snapshot.models[call.assigned]
+    at_home = (target for target in model.targets if target.region == call.home)
+    return Stop(model=model, target=next(at_home, model.targets[0]), last_resort=True)
+
+
+def _ranked(call: Call, targets: Sequence[Target], now: float, *, probe: bool) -> list[Target]:
+    return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe and call.answers)
 
 
 def _why(call: Call, model: Model, now: float) -> Outcome:
     quarantined = all(call.board.quarantined(target, now) for target in model.targets)
     return Outcome.MISCONFIGURED if quarantined else Outcome.UNAVAILABLE
-
-
-def by_latency(
-    targets: Sequence[Target], board: Board, now: float, settings: Settings, *, streaming: bool
-) -> list[Target]:
-    """The targets as they are preferred, but those far slower than another one last."""
-    averages = {target: board.average(target, now, streaming=streaming) for target in targets}
-    best = min((average for average in averages.values() if average is not None), default=0.0)
-
-    def is_slow(target: Target) -> bool:
-        average = averages[target]
-        return average is not None and average > max(settings.slow_least, settings.slow_factor * best)
-
-    return sorted(targets, key=is_slow)

@@ -30,9 +30,17 @@ class Watch:
         self.connection: Any = None  # urllib3's connection, once the pool has given it
         self.response: Any = None  # urllib3's response: a connection to be closed has let go of its socket
 
+    def end(self) -> None:
+        """Ends the attempt now, and until it is over: a connection that is just being made has no socket yet."""
+        self.due = -math.inf
+        self.cut()
+
     def cut(self) -> None:
         self.expired = True
-        for found in (_socket_of_response(self.response), getattr(self.connection, "sock", None)):
+        connection = self.connection
+        if getattr(connection, "crossfade_watch", None) is not self:  # back in the pool, and another's by now
+            connection = None
+        for found in (_socket_of_response(self.response), getattr(connection, "sock", None)):
             if found is not None:
                 # Whatever the socket is (TLS within TLS has none of its own): one must not end the watch over all.
                 with contextlib.suppress(Exception):
@@ -84,7 +92,7 @@ class Watchdog:
             time.sleep(_PACE)
             now = time.monotonic()
             for watch in list(self._watches.values()):
-                if now >= watch.due and not watch.expired:
+                if now >= watch.due:
                     watch.cut()
 
 

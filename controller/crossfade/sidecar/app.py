@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,17 +16,18 @@ from crossfade.shim.call import Call
 from crossfade.shim.client import open_call
 from crossfade.shim.context import Said
 from crossfade.shim.course import Ask, Busy
+from crossfade.shim.following import endpoint_of, region_of
 from crossfade.shim.recorder import Recorder
-from crossfade.sidecar import bedrock, completion, openai
+from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
-from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, end, error_answer
+from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, error_answer
 from crossfade.sidecar.passage import pass_on
 from crossfade.sidecar.request import (
+    ASYNC_PATH,
     BadRequest,
     Request,
     raw_path,
-    read_params,
-    read_path,
+    read_request,
     read_said,
     upstream_headers,
 )
@@ -130,17 +130,11 @@ class App:
     # Bedrock's face
 
     async def _bedrock(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
-        found = read_path(asked.path) if asked.method == "POST" else None
-        if found is not None:
-            operation, model_id = found
-            request = Request(
-                operation=operation,
-                model_id=model_id,
-                body=body,
-                params=read_params(operation, body),
-                headers=upstream_headers(asked.headers.items()),
-            )
-            call = self._route(request, read_said(asked.headers.items(), request.params.get("requestMetadata")))
+        headers = upstream_headers(asked.headers.items())
+        request = read_request(asked.path, body, headers) if asked.method == "POST" else None
+        if request is not None:
+            said = read_said(asked.headers.items(), request.params.get("requestMetadata"))
+            call = self._route(request, said, asked)
             if call is not None:
                 try:
                     ending, ask = await drive(call, request, self._upstream)
@@ -149,7 +143,7 @@ class App:
                 else:
                     await self._answer(call, ending, ask, protocol)
                     return
-        await self._pass_on(asked, body, protocol)
+        await self._pass_on(asked, body, headers, protocol)
 
     async def _answer(self, call: Call, ending: Ending, ask: Ask | None, protocol: HTTPProtocol) -> None:
         whole = bedrock.whole(call, ending, ask)
@@ -159,31 +153,34 @@ class App:
         assert isinstance(ending, Stream | Busy)
         await _stream(protocol, bedrock.stream_headers(call, ending), bedrock.streamed(call, ending))
 
-    async def _pass_on(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
-        region = signed_region(asked.headers) or self._upstream.identity.region
-        head, frames = await pass_on(
-            self._upstream,
-            asked.method,
-            raw_path(asked.path),
-            asked.query,
-            upstream_headers(asked.headers.items()),
-            body,
-            region,
-        )
+    async def _pass_on(self, asked: Asked, body: bytes, headers: dict[str, str], protocol: HTTPProtocol) -> None:
+        region, url = self._home(asked), None
+        if asked.path.startswith(f"{ASYNC_PATH}/"):  # what was started in a region is there
+            region = region_of(asked.path.removeprefix(f"{ASYNC_PATH}/")) or region
+            snapshot = self._source.snapshot
+            url = endpoint_of(snapshot, region) if snapshot and region != self._home(asked) else None
+        url = url or self._upstream.endpoint(region)
+        path = raw_path(asked.path)
+        head, frames = await pass_on(self._upstream, asked.method, url, path, asked.query, headers, body, region)
         if frames is None:
             _send(protocol, head)
         else:
             await _stream(protocol, head.headers, frames)
 
-    def _route(self, request: Request, said: Said) -> Call | None:
+    def _home(self, asked: Asked) -> str:
+        """Where a call would have gone without the sidecar."""
+        return signed_region(asked.headers) or self._upstream.identity.region
+
+    def _route(self, request: Request, said: Said, asked: Asked) -> Call | None:
         """The call, or None if it is none of any route's."""
-        snapshot = self._source.snapshot
+        snapshot, source = self._source.snapshot, self._source
         entry = snapshot.entries.get(request.model_id) if snapshot else None
         if snapshot is None or entry is None:
             return None
         try:
+            home = self._home(asked)
             return open_call(
-                snapshot, entry, request.operation, request.params, said, self._source.board, self._source.recorder
+                snapshot, entry, request.operation, request.params, said, source.board, source.recorder, home
             )
         except Exception:
             log.warning("Crossfade could not route a call", exc_info=True, extra={"action": "left_to_bedrock"})
@@ -194,82 +191,25 @@ class App:
     async def _openai(self, asked: Asked, body: bytes, protocol: HTTPProtocol) -> None:
         if (asked.method, asked.path) == ("GET", "/v1/models"):
             snapshot = self._source.snapshot
-            names = sorted(snapshot.entries) if snapshot else []
-            listed = [{"id": name, "object": "model", "created": 0, "owned_by": "crossfade"} for name in names]
-            _send(protocol, _json({"object": "list", "data": listed}))
+            _send(protocol, chat.models(sorted(snapshot.entries) if snapshot else []))
             return
         if (asked.method, asked.path) != ("POST", "/v1/chat/completions"):
             raise BadRequest("known are POST /v1/chat/completions and GET /v1/models", 404)
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            raise BadRequest("the body is no JSON") from None
-        model, streams, params = openai.to_converse(document)
-        request = Request(
-            operation="ConverseStream" if streams else "Converse",
-            model_id=model,
-            body=json.dumps(params).encode(),
-            params=params,
-            headers={"content-type": "application/json", "accept": "application/json"},
-        )
-        metadata = document.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        said = read_said(asked.headers.items(), {"crossfade-key": document.get("user"), **metadata})
-        call = self._route(request, said)
+        question = chat.read(body)
+        request = question.request
+        call = self._route(request, read_said(asked.headers.items(), question.metadata), asked)
         if call is None:
-            raise BadRequest(f"no route is named {model!r}; GET /v1/models lists them", 404)
+            raise BadRequest(f"no route is named {request.model_id!r}; GET /v1/models lists them", 404)
         try:
             ending, ask = await drive(call, request, self._upstream)
         except Untouched:
             raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
         whole = bedrock.whole(call, ending, ask)
         if whole is not None:
-            _send(protocol, _completion(whole, call, model))
+            _send(protocol, chat.whole(whole, call, request.model_id))
             return
         assert isinstance(ending, Stream | Busy)
-        wants_usage = bool((document.get("stream_options") or {}).get("include_usage"))
-        chunks = completion.Chunks(id=call.id, model=model, usage=wants_usage)
-        told = [
-            ("content-type", "text/event-stream; charset=utf-8"),
-            ("cache-control", "no-cache"),
-            *(pair for pair in bedrock.stream_headers(call, ending) if pair[0].startswith("x-crossfade-")),
-        ]
-        await _stream(protocol, told, _sse(call, ending, chunks))
-
-
-async def _sse(call: Call, ending: Stream | Busy, chunks: completion.Chunks) -> Any:
-    if isinstance(ending, Busy):
-        for event in ending.answer["stream"]:
-            for name, members in event.items():
-                for chunk in chunks.event(name, members):
-                    yield chunk
-        yield completion.DONE
-        return
-    frames = ending.relay.frames(
-        call.settings.stall, call.deadline, lambda outcome, raised: end(call, ending, outcome, raised)
-    )
-    good = True
-    async with aclosing(frames):
-        async for found in frames:
-            good = good and found[-1].kind == "event"
-            if said := b"".join(chunk for one in found for chunk in chunks.of(one)):
-                yield said
-    if good:  # a stream that broke off has no end: a client that only looks for it must not take it for whole
-        yield completion.DONE
-
-
-def _completion(whole: Whole, call: Call, model: str) -> Whole:
-    told = [pair for pair in whole.headers if pair[0].startswith(("x-crossfade-", "x-amzn-requestid", "retry-after"))]
-    headers = [("content-type", "application/json"), *told]
-    document = json.loads(whole.body) if whole.status == 200 else None
-    if document is not None:
-        return Whole(200, headers, json.dumps(completion.completion(document, id=call.id, model=model)).encode())
-    code = dict(whole.headers).get("x-amzn-errortype", "").partition(":")[0] or None
-    try:
-        message = str(json.loads(whole.body).get("message") or "")
-    except (ValueError, AttributeError):
-        message = ""
-    return Whole(whole.status, headers, openai.error(whole.status, message or f"Bedrock answered {whole.status}", code))
+        await _stream(protocol, chat.stream_headers(call, ending), chat.streamed(call, ending, question))
 
 
 def _asked(scope: Scope) -> Asked:
@@ -292,10 +232,6 @@ def _refused(path: str, refused: BadRequest) -> Whole:
         return Whole(refused.status, [("content-type", "application/json")], body)
     codes = {401: "UnrecognizedClientException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
     return error_answer(refused.status, codes.get(refused.status, "ValidationException"), str(refused))
-
-
-def _json(document: Any) -> Whole:
-    return Whole(200, [("content-type", "application/json")], json.dumps(document).encode())
 
 
 def _send(protocol: HTTPProtocol, whole: Whole) -> None:

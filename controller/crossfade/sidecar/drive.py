@@ -19,6 +19,7 @@ from crossfade.shim.course import (
     Begun,
     Busy,
     Came,
+    Hedged,
     Raise,
     Refresh,
     Serve,
@@ -80,7 +81,7 @@ async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Endin
             match step:
                 case Ask():
                     asked = step
-                    brought, came = await _attempt(call, step, request, upstream)
+                    brought, came = await _asked(call, step, request, upstream)
                     news = came
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
@@ -135,11 +136,49 @@ def error_answer(status: int, code: str, message: str) -> Whole:
     return Whole(status, headers, json.dumps({"message": message}).encode())
 
 
-async def _attempt(
-    call: Call, ask: Ask, request: Request, upstream: Upstream
-) -> tuple[Brought, Told | Begun | Failure]:
+Answered = tuple[Brought, Told | Begun | Failure]
+
+
+async def _asked(call: Call, ask: Ask, request: Request, upstream: Upstream) -> tuple[Brought, Came]:
+    """An attempt; where it may be hedged and is late, two, of which the first good answer counts."""
+    if ask.hedge is None:
+        return await _attempt(call, ask, request, upstream)
+    tasks: list[asyncio.Task[Answered]] = [asyncio.create_task(_attempt(call, ask, request, upstream))]
+    try:
+        await asyncio.wait(tasks, timeout=max(0.0, ask.hedge.at - time.monotonic()))
+        other = None if tasks[0].done() else ask.hedge.begin(time.monotonic())
+        if other is None:
+            return await tasks[0]
+        tasks.append(asyncio.create_task(_attempt(call, other, request, upstream)))
+        while (good := _good(tasks)) is None and not all(task.done() for task in tasks):
+            await asyncio.wait([task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED)
+        asks, counts = (ask, other), good or 0
+        brought, came = tasks[counts].result()
+        rest = tasks.pop(1 - counts)
+        failed = rest.result()[1] if rest.done() else None
+        _give_up(rest)
+        return brought, Hedged(asks[counts], came, asks[1 - counts], failed if isinstance(failed, Failure) else None)
+    except BaseException:
+        for task in tasks:
+            _give_up(task)
+        raise
+
+
+def _good(tasks: list[asyncio.Task[Answered]]) -> int | None:
+    return next((i for i, task in enumerate(tasks) if task.done() and not isinstance(task.result()[1], Failure)), None)
+
+
+def _give_up(task: asyncio.Task[Answered]) -> None:
+    """Ends an attempt, or closes the stream it brought."""
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and task.exception() is None and isinstance(brought := task.result()[0], Stream):
+        brought.relay.close()
+
+
+async def _attempt(call: Call, ask: Ask, request: Request, upstream: Upstream) -> Answered:
     """One request to one target."""
-    model, target = ask.stop.model, ask.stop.target
+    model, target, validator = ask.stop.model, ask.stop.target, call.entry.route.validator
     response = None
     try:
         async with asyncio.timeout(max(0.0, ask.due - time.monotonic())):
@@ -149,11 +188,13 @@ async def _attempt(
                 raise refusal(call.operation, response, await response.read())
             headers = passed_on(response.headers)
             if call.streaming:
-                relay = Relay(response, call.operation, reading_of(call.operation, model.body_family), ask.began)
+                reading = reading_of(call.operation, model.body_family, validator)
+                relay = Relay(response, call.operation, reading, ask.began)
                 await relay.hold()
                 return Stream(headers, relay, ask), Begun()
             body = await response.read()
-        return Whole(200, headers, body), read_whole(call.operation, response.headers, body, model.body_family)
+        told = read_whole(call.operation, response.headers, body, model.body_family, validator)
+        return Whole(200, headers, body), told
     except Exception as error:
         if response is not None:
             response.close()

@@ -21,14 +21,12 @@ _SILENCE = 120.0
 
 
 async def pass_on(
-    upstream: Upstream, method: str, path: str, query: str, headers: dict[str, str], body: bytes, region: str
+    upstream: Upstream, method: str, url: str, path: str, query: str, headers: dict[str, str], body: bytes, region: str
 ) -> tuple[Whole, AsyncIterator[bytes] | None]:
     """The answer; for a stream its head, and its frames."""
     try:
         async with asyncio.timeout(_SILENCE):
-            response = await upstream.send(
-                method, upstream.endpoint(region), path, query, headers, body, region, connect=_CONNECT
-            )
+            response = await upstream.send(method, url, path, query, headers, body, region, connect=_CONNECT)
             told = passed_on(response.headers)
             if response.status == 200 and "eventstream" in response.headers.get("content-type", ""):
                 return Whole(200, told, b""), _frames(response)

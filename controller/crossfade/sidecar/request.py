@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from crossfade.shim.call import PINNED
 from crossfade.shim.context import Said, with_metadata
 
 VERBS = {
@@ -20,6 +21,8 @@ VERBS = {
     "count-tokens": "CountTokens",
 }
 _VERB_OF = {operation: verb for verb, operation in VERBS.items()}
+ASYNC_PATH = "/async-invoke"
+"""StartAsyncInvoke's, which names its model in the body; with an ARN after it GetAsyncInvoke's."""
 _PATH = re.compile(r"/model/(.+)/([a-z-]+)")
 _LABEL = "x-crossfade-label-"
 MOST_DEADLINE = 3600.0
@@ -35,7 +38,8 @@ class BadRequest(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`params` are as boto3 would have them, as far as rules and the busy answer look; `headers` go upstream."""
+    """One call. `params` are as boto3 would have them, as far as rules and the busy answer look, and taken as they are
+    but for StartAsyncInvoke; `headers` go upstream."""
 
     operation: str
     model_id: str
@@ -43,8 +47,10 @@ class Request:
     params: dict[str, Any]
     headers: dict[str, str]
 
-    def body_of(self, params: dict[str, Any]) -> bytes:
-        """The body with these parameters: as it came, unless something was taken out of them."""
+    def body_of(self, params: dict[str, Any], model_id: str) -> bytes:
+        """The body with these parameters for this model: as it came, unless something of it is another's."""
+        if self.operation == PINNED:
+            return json.dumps({**params, "modelId": model_id}).encode()
         if params is self.params:
             return self.body
         return bytes(params["body"]) if "body" in params else json.dumps(params).encode()
@@ -52,6 +58,8 @@ class Request:
 
 def path_of(model_id: str, operation: str) -> str:
     """The path of an operation on a model, as every AWS SDK writes it."""
+    if operation == PINNED:
+        return ASYNC_PATH
     return f"/model/{quote(model_id, safe='')}/{_VERB_OF[operation]}"
 
 
@@ -62,11 +70,25 @@ def read_path(path: str) -> tuple[str, str] | None:
     return (operation, found[1]) if found and operation else None
 
 
+def read_request(path: str, body: bytes, headers: dict[str, str]) -> Request | None:
+    """The request of a POST to this decoded path; None for an operation that is never routed."""
+    found = (PINNED, "") if path == ASYNC_PATH else read_path(path)
+    if found is None:
+        return None
+    operation, model_id = found
+    params = read_params(operation, body)
+    if operation == PINNED:
+        model_id = str(params.get("modelId") or "")
+    return Request(operation=operation, model_id=model_id, body=body, params=params, headers=headers)
+
+
 def raw_path(path: str) -> str:
     """A decoded path as the AWS SDKs write it: a model id is one segment, whatever is in it."""
     found = _PATH.fullmatch(path)
     if found:
         return f"/model/{quote(found[1], safe='')}/{found[2]}"
+    if path.startswith(f"{ASYNC_PATH}/"):
+        return f"{ASYNC_PATH}/{quote(path.removeprefix(f'{ASYNC_PATH}/'), safe='')}"
     return quote(path, safe="/-_.~:")
 
 

@@ -72,7 +72,8 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
     os.environ["CROSSFADE_SIDECAR_HOST"], os.environ["CROSSFADE_SIDECAR_PORT"] = settings.host, str(port)
     if settings.socket:
         os.environ["CROSSFADE_SIDECAR_SOCKET"] = str(settings.socket)
-    listening(f"unix:{settings.socket}" if settings.socket else f"http://{settings.host}:{port}")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    listening(f"unix:{settings.socket}" if settings.socket else f"http://{host}:{port}")
     try:
         with Hub(shim).open():
             server.serve()

@@ -15,6 +15,7 @@ from yarl import URL
 from crossfade import __version__
 from crossfade.core.model import Target
 from crossfade.core.outcome import Outcome
+from crossfade.core.validator import Validator
 from crossfade.shim.answer import Told, read_answer
 from crossfade.shim.classify import Failure, NotOurs, classify
 from crossfade.sidecar.identity import Identity
@@ -39,7 +40,7 @@ class Upstream:
         """Sends a request with these parameters to a target; the answer's body is not read yet."""
         url = target.endpoint_url or self.endpoint(target.region)
         path = path_of(target.model_id, request.operation)
-        body = request.body_of(params)
+        body = request.body_of(params, target.model_id)
         return await self.send("POST", url, path, "", request.headers, body, target.region, connect=connect)
 
     async def send(
@@ -116,16 +117,19 @@ def refusal(operation: str, response: aiohttp.ClientResponse, body: bytes) -> Cl
     return error
 
 
-def read_whole(operation: str, headers: Mapping[str, str], body: bytes, family: str | None) -> Told:
+def read_whole(
+    operation: str, headers: Mapping[str, str], body: bytes, family: str | None, validator: Validator | None
+) -> Told:
     """What a whole answer says of itself; raises `Incomplete`."""
     if operation.startswith("InvokeModel"):
         told = {name.lower(): value for name, value in headers.items()}
-        return read_answer(operation, {"body": io.BytesIO(body), "ResponseMetadata": {"HTTPHeaders": told}}, family)
+        response = {"body": io.BytesIO(body), "ResponseMetadata": {"HTTPHeaders": told}}
+        return read_answer(operation, response, family, validator)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         document = None
-    return read_answer(operation, document if isinstance(document, dict) else {}, family)
+    return read_answer(operation, document if isinstance(document, dict) else {}, family, validator)
 
 
 def failure_of(error: BaseException) -> Failure:

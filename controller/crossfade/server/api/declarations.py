@@ -58,7 +58,7 @@ def routes() -> ResponseReturnValue:
 
 @needs(Role.VIEWER)
 def route(name: str) -> ResponseReturnValue:
-    return jsonify(declared.route(state().engine, name).to_dict())
+    return jsonify(declared.route(state().engine, name).effective())
 
 
 @needs(Role.OPERATOR)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from crossfade.core.model import Model, model_to_dict
+from crossfade.core.policy import describe_settings
 from crossfade.core.route import Route, route_to_dict
 from crossfade.errors import NotFound
 from crossfade.server.database import begin
@@ -32,6 +33,10 @@ class RouteView:
         """The declaration, with `id`, `live_rollout` and `blue_since` beside it."""
         beside = {"id": self.id, "live_rollout": self.live, "blue_since": plain(self.blue_since)}
         return route_to_dict(self.route) | beside
+
+    def effective(self) -> dict[str, Any]:
+        """The same with `policy_in_force`: every setting with its value, default and bounds."""
+        return self.to_dict() | {"policy_in_force": describe_settings(self.route.policy)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

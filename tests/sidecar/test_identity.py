@@ -1,0 +1,72 @@
+"""Whom the sidecar is to AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import NoAuthTokenError, NoCredentialsError
+
+from crossfade.sidecar.identity import Identity
+
+AWS = "https://bedrock-runtime.us-east-1.amazonaws.com"
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
+    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    return botocore.session.get_session()
+
+
+def headers_for(identity: Identity, url: str = AWS) -> dict[str, str]:
+    asked = identity.authorize("POST", url, "/model/m/converse", "", {"accept": "application/json"}, b"{}", "us-east-1")
+    return asyncio.run(asked)
+
+
+def test_bedrocks_bearer_token_comes_first_and_never_goes_out_in_clear_text(session, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-x")
+    session.set_credentials("AKID", "secret")
+    identity = Identity(session)
+    assert headers_for(identity)["authorization"] == "Bearer bedrock-api-key-x"
+    assert headers_for(identity, "http://127.0.0.1:1234")["authorization"].startswith("Bearer")
+    with pytest.raises(NoAuthTokenError):
+        headers_for(identity, "http://bedrock.internal")
+
+
+def test_nobody_is_an_error_in_botocores_words(session) -> None:
+    with pytest.raises(NoCredentialsError):
+        headers_for(Identity(session))
+
+
+def test_credentials_are_fetched_anew_before_they_run_out_and_carry_their_session_token(session) -> None:
+    fetched: list[int] = []
+
+    def fetch() -> dict[str, str]:
+        fetched.append(1)
+        later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5 if len(fetched) == 1 else 60)
+        return {
+            "access_key": f"AKID{len(fetched)}", "secret_key": "s", "token": f"t{len(fetched)}",
+            "expiry_time": later.isoformat(),
+        }  # fmt: skip
+
+    session._credentials = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
+    identity = Identity(session)
+    found = headers_for(identity)
+    assert (found["x-amz-security-token"], "Credential=AKID2/" in found["authorization"]) == ("t2", True)
+    headers_for(identity)
+    assert len(fetched) == 2
+
+
+def test_endpoints_are_those_of_each_regions_partition(session) -> None:
+    identity = Identity(session)
+    assert identity.endpoint("us-east-1") == AWS
+    assert identity.endpoint("cn-north-1").endswith(".amazonaws.com.cn")
+    assert identity.endpoint("xx-nowhere-1") == "https://bedrock-runtime.xx-nowhere-1.amazonaws.com"
