@@ -1,0 +1,71 @@
+"""What keeps the sidecar from starting is one line, and what it starts with is light."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from crossfade.cli.codes import Code
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "CROSSFADE_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "crossfade", "sidecar", *arguments],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--host", "0.0.0.0"], {}, "could spend this machine's AWS credentials"),
+        ([], {}, "CROSSFADE_URL is not set"),
+        ([], {"CROSSFADE_URL": "http://127.0.0.1:9"}, "CROSSFADE_TOKEN is not"),
+        (
+            ["--socket", "/nowhere/at/all.sock"],
+            {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t"},
+            "there is no folder",
+        ),
+    ],
+    ids=["strangers", "url", "token", "folder"],
+)
+def test_what_keeps_it_from_starting_is_one_line(arguments: list[str], environment: dict[str, str], words: str) -> None:
+    done = run(*arguments, **environment)
+    assert done.returncode == Code.SETUP
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert words in done.stderr
+
+
+def test_a_taken_port_or_socket_is_one_line_and_is_left_to_whom_it_belongs(tmp_path: Any) -> None:
+    known = {"CROSSFADE_URL": "http://127.0.0.1:9", "CROSSFADE_TOKEN": "t", "CROSSFADE_STATE_DIR": str(tmp_path)}
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        done = run("--port", str(port), **known)
+        assert (done.returncode, f"127.0.0.1:{port}" in done.stderr) == (Code.SETUP, True)
+    path = tmp_path / "taken.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        done = run("--socket", str(path), **known)
+        assert (done.returncode, str(path) in done.stderr) == (Code.SETUP, True)
+        assert path.is_socket()
+
+
+def test_it_brings_in_nothing_of_the_controllers() -> None:
+    heavy = ("sqlalchemy", "alembic", "flask", "apscheduler", "scipy", "numpy", "pydantic", "crossfade.stats")
+    program = (
+        "import sys, crossfade.cli.main, crossfade.sidecar.serve\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
