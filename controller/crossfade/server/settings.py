@@ -22,6 +22,7 @@ OTHERS = frozenset(
         "CROSSFADE_STATE_DIR",
         "CROSSFADE_FLUSH_SECONDS",
         "CROSSFADE_SERVICE",
+        "CROSSFADE_TELEMETRY",
         "CROSSFADE_WAIT",
         "CROSSFADE_SECRET_FILE",
     }

@@ -18,6 +18,7 @@ from crossfade.shim.feed import Feed
 from crossfade.shim.outbox import Outbox
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.settings import ShimSettings
+from crossfade.shim.telemetry import telemetry
 
 log = logging.getLogger("crossfade")
 
@@ -32,7 +33,7 @@ class Shim:
         self.settings = settings
         self.id = str(uuid.uuid4())
         self.board = Board()
-        self.recorder = Recorder()
+        self.recorder = Recorder(telemetry(settings.telemetry))
         self._controller = Controller(settings.url, settings.token)
         self.feed = Feed(settings, self._controller)
         self.courier = Courier(
