@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -19,8 +18,6 @@ from crossfade.shim.outbox import Outbox
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.settings import ShimSettings
 from crossfade.shim.telemetry import telemetry
-
-log = logging.getLogger("crossfade")
 
 EXIT_SECONDS = 3.0
 """How long the last flush may hold up the end of the process."""
