@@ -418,6 +418,12 @@ def test_without_the_api_it_is_off_with_one_sentence(monkeypatch, caplog) -> Non
     assert "pip install 'crossfade[otel]'" in record.getMessage()
 
 
+def test_an_api_that_is_too_old_is_as_good_as_none(monkeypatch, caplog) -> None:
+    monkeypatch.setattr("opentelemetry.metrics.get_meter", lambda *_: object())
+    assert telemetry(True) is OFF
+    assert [record.action for record in caplog.records] == ["telemetry_missing"]
+
+
 @pytest.mark.parametrize(("said", "on"), [("on", True), ("1", True), ("TRUE", True), ("off", False), ("", False)])
 def test_the_environment_switches_it(said: str, on: bool) -> None:
     env = {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t", "CROSSFADE_TELEMETRY": said, "HOME": "/tmp"}

@@ -82,12 +82,13 @@ def telemetry(on: bool) -> Telemetry:
         return OFF
     try:
         from crossfade.shim.otel import OpenTelemetry
-    except ImportError as error:
+
+        return OpenTelemetry()
+    except Exception as error:  # not installed, or too old
         log.warning(
-            "telemetry is switched on but OpenTelemetry's API cannot be imported, so there is none (%s): "
+            "telemetry is switched on but OpenTelemetry cannot be used, so there is none (%s): "
             "pip install 'crossfade[otel]'",
             error,
             extra={"action": "telemetry_missing"},
         )
         return OFF
-    return OpenTelemetry()
