@@ -154,6 +154,7 @@ def test_a_call_is_one_span_under_the_gen_ai_names(routed, snapshot, model, show
         "crossfade.retries": 0,
         "crossfade.failovers": 0,
         "crossfade.busy": False,
+        "crossfade.hedged": False,
     }
     assert shown.attempts() == [("green", said["region"], "ok")]
 
@@ -198,6 +199,23 @@ def test_a_call_that_no_model_answers_is_an_error(routed, snapshot, model, sandb
     assert span.attributes[semconv.BUSY] is busy
     assert semconv.RESPONSE_MODEL not in span.attributes
     assert shown.points()[semconv.DURATION][0][0][semconv.ERROR_TYPE] == "unavailable"
+
+
+def test_of_a_hedged_call_both_requests_are_events_of_its_one_span(
+    routed, snapshot, model, sandbox, shown, ask, fast
+) -> None:
+    hedging = replace(
+        fast, deadline=60, hedge=True, hedge_share=1.0, slow_samples=5, slow_factor=100, prefer_factor=100
+    )
+    client = routed(snapshot(model("blue"), policy=hedging))
+    for _ in range(6):
+        ask(client)
+    shown.clear()
+    sandbox.fault("latency", region=EAST, seconds=20)
+    ask(client)
+    assert shown.attempts() == [("blue", EAST, "abandoned"), ("blue", WEST, "ok")]
+    told = shown.span().attributes
+    assert (told[semconv.HEDGED], told[semconv.REGION], told[semconv.OUTCOME]) == (True, WEST, "ok")
 
 
 def test_the_span_is_current_while_the_call_is_under_way_and_a_child_of_what_was(

@@ -158,6 +158,7 @@ class _Span:
             semconv.RETRIES: call.retries,
             semconv.FAILOVERS: call.failovers,
             semconv.BUSY: busy,
+            semconv.HEDGED: call.hedged,
             semconv.FIRST_CHUNK: first_token,
             semconv.FINISH_REASONS: None if stop is None else (str(stop),),
             **{_KINDS[kind]: n for kind, n in counts.items()},

@@ -34,6 +34,7 @@ ATTEMPTS = "crossfade.attempts"
 RETRIES = "crossfade.retries"
 FAILOVERS = "crossfade.failovers"
 BUSY = "crossfade.busy"
+HEDGED = "crossfade.hedged"
 
 ATTEMPT = "crossfade.attempt"
 """The event of an attempt."""
