@@ -96,7 +96,7 @@ def _unforeseen(error: Exception) -> Fault:
     incident = secrets.token_hex(6)
     log.error(
         "request failed",
-        action="request.failed",
+        action="request_failed",
         incident=incident,
         method=request.method,
         path=request.path,

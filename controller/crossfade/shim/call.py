@@ -14,10 +14,11 @@ from crossfade.core.policy import Settings
 from crossfade.core.snapshot import Entry, Snapshot
 from crossfade.core.split import Variant
 from crossfade.core.stop import Stop
-from crossfade.shim.account import Tried, account
+from crossfade.shim.account import Account, Tried, account
 from crossfade.shim.board import Board
 from crossfade.shim.reasoning import without_reasoning
 from crossfade.shim.recorder import Recorder, Seen
+from crossfade.shim.telemetry import NO_SPAN, Span
 
 log = logging.getLogger("crossfade")
 
@@ -52,7 +53,10 @@ class Call:
     retries: int = 0
     hedged: bool = False
     recorded: bool = False
+    collected: bool = False
+    """Whether it ends in the destructor of its stream: what that interrupted may hold any lock."""
     id: str = ""
+    span: Span = NO_SPAN
 
     def __post_init__(self) -> None:
         live = self.entry.live
@@ -65,6 +69,7 @@ class Call:
             called_at=self.at,
             group=self.group,
         )
+        self.span = self.recorder.telemetry.begin(self)
 
     @property
     def settings(self) -> Settings:
@@ -112,6 +117,7 @@ class Call:
     def note(self, model: Model, target: Target, outcome: Outcome) -> None:
         """Writes down an attempt."""
         self.tried.append(Tried(model=model.name, region=target.region, outcome=outcome))
+        self.span.attempt(model, target, outcome)
 
     def describe(self, *, model: str, region: str, busy: bool = False) -> dict[str, Any]:
         """What stands under `ResponseMetadata.Crossfade` of the answer."""
@@ -148,6 +154,17 @@ class Call:
         """The caller got a busy answer or an exception, or left: recorded."""
         self._record(busy=busy, abandoned=abandoned)
 
+    def counted(self, answered_by: Model | None, *, abandoned: bool) -> Account:
+        """How the call counts, now that it is over."""
+        return account(
+            self.assigned,
+            self.tried,
+            answered_by=answered_by.name if answered_by else None,
+            incompatible=self.incompatible,
+            abandoned=abandoned,
+            skipped=self.skipped,
+        )
+
     def _record(
         self,
         answered_by: Model | None = None,
@@ -168,6 +185,9 @@ class Call:
         except Exception:  # the caller has its answer or its error: a fault in counting must not take it away
             self.recorder.dropped += 1
             log.warning("Crossfade could not record a call", exc_info=True, extra={"action": "call_not_recorded"})
+        self.span.end(
+            self, answered_by, busy=busy, abandoned=abandoned, first_token=first_token, tokens=tokens, stop=stop
+        )
 
     def _count(
         self,
@@ -183,15 +203,6 @@ class Call:
         if not self.answers:  # protected as any call, but no evidence
             return
         live = self.entry.live
-        name = answered_by.name if answered_by else None
-        counted = account(
-            self.assigned,
-            self.tried,
-            answered_by=name,
-            incompatible=self.incompatible,
-            abandoned=abandoned,
-            skipped=self.skipped,
-        )
         # From the wire: what is no plausible count must not spoil the whole batch's sums.
         # Of a hedged call two requests are paid for. What the other one took is never told: as much, at most.
         requests = 2 if self.hedged else 1
@@ -205,10 +216,10 @@ class Call:
                     live.step if live else 0,
                     self.variant,
                     int(self.at // self.snapshot.bucket_seconds) * self.snapshot.bucket_seconds,
-                    name or "",
+                    answered_by.name if answered_by else "",
                     region,
                 ),
-                counted=counted,
+                counted=self.counted(answered_by, abandoned=abandoned),
                 tried=tuple(attempt.outcome for attempt in self.tried),
                 busy=busy,
                 raised=answered_by is None and not busy and not abandoned,

@@ -40,7 +40,10 @@ class RoutedClient:
         except Exception:
             _warn_once("Crossfade could not route a call and left it to plain boto3")
             call = None
-        return plain(operation_name, api_params) if call is None else dispatch(call, self, plain)
+        if call is None:
+            return plain(operation_name, api_params)
+        with call.span:
+            return dispatch(call, self, plain)
 
 
 def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:

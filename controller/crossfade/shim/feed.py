@@ -52,10 +52,12 @@ class Feed:
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._warn_once("cannot read the stored snapshot", f"{self._path}: {error}")
+            self._warn_once("stored_snapshot_unusable", "cannot read the stored snapshot", f"{self._path}: {error}")
             return False
         if not is_signed(self._token, body, signature.decode("latin-1")):
-            self._warn_once("the stored snapshot is cut or altered and is not used", str(self._path))
+            self._warn_once(
+                "stored_snapshot_unusable", "the stored snapshot is cut or altered and is not used", str(self._path)
+            )
             return False
         return self._accept(body)
 
@@ -73,7 +75,7 @@ class Feed:
                     self._stopped.wait(left * (0.5 + random.random()))
             except Exception as error:  # whatever it is, this thread alone brings a rollback: it must go on
                 failures += 1
-                self._warn_once(f"no snapshot from the controller; {self._onward()}", str(error))
+                self._warn_once("feed_away", f"no snapshot from the controller; {self._onward()}", str(error))
                 pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** min(failures - 1, 10))
                 self._stopped.wait(pause * (0.5 + random.random()))
 
@@ -119,7 +121,7 @@ class Feed:
         try:
             self.snapshot = read_snapshot(body)
         except CrossfadeError as error:
-            self._warn_once(f"a malformed snapshot was refused; {self._onward()}", str(error)[:500])
+            self._warn_once("snapshot_refused", f"a malformed snapshot was refused; {self._onward()}", str(error)[:500])
             return False
         self._first.set()
         return True
@@ -128,10 +130,12 @@ class Feed:
         try:
             write_whole(self._path, fetched.signature.encode() + b"\n" + fetched.body)
         except OSError as error:
-            self._warn_once("the snapshot cannot be kept on disk; a restart needs the controller", str(error))
+            self._warn_once(
+                "snapshot_not_stored", "the snapshot cannot be kept on disk; a restart needs the controller", str(error)
+            )
 
-    def _warn_once(self, what: str, detail: str) -> None:
+    def _warn_once(self, action: str, what: str, detail: str) -> None:
         """Once until the controller answers well again: a feed that tries every few seconds must not fill the log."""
         if what not in self._refused:
             self._refused.add(what)
-            log.warning("%s (%s)", what, detail, extra={"action": "feed_trouble"})
+            log.warning("%s (%s)", what, detail, extra={"action": action})

@@ -22,9 +22,9 @@ def install(session: Any = None, **settings: Any) -> None:
     """Every bedrock-runtime client that `session` makes from now on is routed by Crossfade.
 
     `session` is a boto3 or botocore session; None means boto3's default one. Settings (else from the environment):
-    `url`, `token`, `state_dir`, `flush_seconds`, `service`, and `wait`, the seconds to wait at most for a first
-    snapshot when none is on disk. Without a `url` nothing happens but a warning. Raises `SetupError` for settings
-    that cannot be meant.
+    `url`, `token`, `state_dir`, `flush_seconds`, `service`; `wait`, the seconds to wait at most for a first snapshot
+    when none is on disk; and `telemetry`, whether calls are shown as OpenTelemetry's spans and metrics. Without a `url`
+    nothing happens but a warning. Raises `SetupError` for settings that cannot be meant.
     """
     if not start(settings):
         return

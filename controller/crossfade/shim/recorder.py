@@ -14,6 +14,7 @@ from crossfade.core.outcome import Outcome
 from crossfade.core.split import Variant
 from crossfade.core.stop import Stop
 from crossfade.shim.account import Account
+from crossfade.shim.telemetry import OFF, Telemetry
 
 _Name = TypeVar("_Name", int, str)
 Key = tuple[int, int, int, Variant, int, str, str]
@@ -119,7 +120,9 @@ def _count(table: dict[_Name, int], key: _Name) -> None:
 class Recorder:
     """`record` is called by the calls' own threads, everything else by the courier's."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry = OFF) -> None:
+        self.telemetry = telemetry
+        """Shows each call besides, one by one."""
         self._inbox: deque[Seen] = deque()
         self._sums: dict[Key, _Sums] = {}
         self._lock = threading.Lock()
@@ -153,6 +156,7 @@ class Recorder:
 
     def take(self) -> list[Row]:
         """Hands out all rows and starts anew."""
+        self.telemetry.settle()
         with self._lock:
             self._settle()
             sums, self._sums = self._sums, {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -18,8 +17,7 @@ from crossfade.shim.feed import Feed
 from crossfade.shim.outbox import Outbox
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.settings import ShimSettings
-
-log = logging.getLogger("crossfade")
+from crossfade.shim.telemetry import telemetry
 
 EXIT_SECONDS = 3.0
 """How long the last flush may hold up the end of the process."""
@@ -32,7 +30,7 @@ class Shim:
         self.settings = settings
         self.id = str(uuid.uuid4())
         self.board = Board()
-        self.recorder = Recorder()
+        self.recorder = Recorder(telemetry(settings.telemetry))
         self._controller = Controller(settings.url, settings.token)
         self.feed = Feed(settings, self._controller)
         self.courier = Courier(

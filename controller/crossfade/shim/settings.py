@@ -13,10 +13,11 @@ from typing import Any
 
 from crossfade.errors import SetupError
 
-_NAMES = ("url", "token", "state_dir", "flush_seconds", "service", "wait")
+_NAMES = ("url", "token", "state_dir", "flush_seconds", "service", "wait", "telemetry")
 _PREFIX = "CROSSFADE_"
 _OF_OTHERS = ("BUCKET_SECONDS", "DATA", "DB_PASSWORD", "HOST", "PORT", "RETENTION_DAYS", "SECRET", "SECRET_FILE")
 """What the controller and its set-up read; a service may well see them too."""
+_ON, _OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class ShimSettings:
     flush_seconds: float
     service: str
     wait: float
+    telemetry: bool = False
+    """Whether calls are shown as OpenTelemetry's spans and metrics."""
 
 
 def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ShimSettings | None:
@@ -55,6 +58,7 @@ def read_settings(given: Mapping[str, Any], environment: Mapping[str, str] | Non
         flush_seconds=_seconds("CROSSFADE_FLUSH_SECONDS", given.get("flush_seconds"), env, 10.0, least=0.05),
         service=str(given.get("service") or env.get("CROSSFADE_SERVICE") or Path(sys.argv[0]).name or "python")[:200],
         wait=_seconds("CROSSFADE_WAIT", given.get("wait"), env, 2.0, least=0.0),
+        telemetry=_switch("CROSSFADE_TELEMETRY", given.get("telemetry"), env),
     )
 
 
@@ -80,6 +84,13 @@ def _seconds(name: str, given: Any, env: Mapping[str, str], default: float, *, l
     if not least <= seconds <= 3600:
         raise SetupError(f"{name} is {value!r}; it must be a number of seconds from {least:g} to 3600")
     return seconds
+
+
+def _switch(name: str, given: Any, env: Mapping[str, str]) -> bool:
+    value = str(given if given is not None else env.get(name) or "off").lower()
+    if value not in (*_ON, *_OFF):
+        raise SetupError(f"{name} is {value!r}; it must be on or off")
+    return value in _ON
 
 
 def _default_state_dir(env: Mapping[str, str]) -> Path:

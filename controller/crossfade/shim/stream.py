@@ -50,6 +50,8 @@ class Stream(EventStream):  # type: ignore[misc]
         self._ending: Ending | None = None
         self._done = False
         self.first_token: float | None = None
+        self.collected = False
+        """Whether it ends because nobody holds it any more."""
 
     @property
     def reading(self) -> Reading:
@@ -89,6 +91,7 @@ class Stream(EventStream):  # type: ignore[misc]
 
     def __del__(self) -> None:
         if not getattr(self, "_done", True):
+            self.collected = True
             self.close()
 
     def _next(self) -> dict[str, Any] | None:
