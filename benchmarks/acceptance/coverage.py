@@ -59,10 +59,10 @@ def missed(*, blue: float, green: float, weight: float, runs: int, calls: int, s
 
 def _drawn(rng: np.random.Generator, runs: int, weight: float, rates: Rates) -> dict[str, Floats]:
     """One bucket of each run in which both variants have calls; drawn again where one had none."""
-    left, sums = np.arange(runs), {name: np.zeros(runs) for name in Made._fields}
+    left, sums = np.arange(runs), {name: np.zeros(runs) for name in Made._fields if name != "groups"}
     while len(left):
         made = Independent().draw(rng, left, np.full(len(left), weight), BUCKET, [rates])[0]
-        for name, drawn in made._asdict().items():
-            sums[name][left] = drawn
+        for name in sums:
+            sums[name][left] = getattr(made, name)
         left = left[(made.n_g == 0) | (made.n_b == 0)]
     return sums

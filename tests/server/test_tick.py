@@ -181,7 +181,7 @@ def test_a_tick_reads_only_what_was_sealed_since_the_last(plane: Plane) -> None:
     minutes_of_traffic(plane, rollout, minutes=1)
     plane.tick()
     after = plane.one("SELECT document FROM carried WHERE metric = 'error_rate'")
-    assert after["state"]["buckets"] == before["state"]["buckets"] + 6
+    assert after["state"]["worse"]["buckets"] == before["state"]["worse"]["buckets"] + 6
 
 
 def test_an_open_bucket_is_not_evidence_yet(plane: Plane) -> None:
