@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_what_is_said_in_one_thread_is_not_said_in_another() -> None:
     assert found == {"ann": "ann", "bob": "bob"}
 
 
-def test_asyncio_tasks_keep_what_was_said_where_they_were_started() -> None:
+def test_asyncio_tasks_keep_what_was_said_where_they_were_started(ran: Callable[..., Any]) -> None:
     async def later() -> str | None:
         await asyncio.sleep(0)
         return key()
@@ -60,10 +61,10 @@ def test_asyncio_tasks_keep_what_was_said_where_they_were_started() -> None:
     async def all_() -> list[tuple[str | None, str | None]]:
         return await asyncio.gather(*(one(name) for name in ("ann", "bob", "eve")))
 
-    assert asyncio.run(all_()) == [("ann", "ann"), ("bob", "bob"), ("eve", "eve")]
+    assert ran(all_()) == [("ann", "ann"), ("bob", "bob"), ("eve", "eve")]
 
 
-def test_run_in_executor_needs_the_context_carried() -> None:
+def test_run_in_executor_needs_the_context_carried(ran: Callable[..., Any]) -> None:
     async def ask() -> tuple[str | None, str | None]:
         loop = asyncio.get_running_loop()
         with crossfade.context(key="ann"):
@@ -71,7 +72,7 @@ def test_run_in_executor_needs_the_context_carried() -> None:
             carried = await loop.run_in_executor(None, contextvars.copy_context().run, key)
         return bare, carried
 
-    assert asyncio.run(ask()) == (None, "ann")
+    assert ran(ask()) == (None, "ann")
 
 
 def test_it_decorates_a_function_and_nests() -> None:

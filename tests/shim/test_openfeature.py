@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,13 +37,13 @@ def test_a_key_gets_the_variant_its_calls_get(routed, snapshot, model, flags, as
     assert asked == answered
 
 
-def test_details_tell_rollout_step_and_model(routed, snapshot, model, flags) -> None:
+def test_details_tell_rollout_step_and_model(routed, snapshot, model, flags, ran) -> None:
     routed(snapshot(model("blue"), model("green"), weight=100))
     found = flags.get_string_details(ROUTE, "none", EvaluationContext("someone"))
     assert (found.value, found.variant, found.reason) == ("green", "green", Reason.SPLIT)
     assert found.flag_metadata == {"model": "green", "snapshot": 1, "rollout": 12, "step": 1}
     assert found.error_code is None
-    assert asyncio.run(flags.get_string_value_async(ROUTE, "none", EvaluationContext("someone"))) == "green"
+    assert ran(flags.get_string_value_async(ROUTE, "none", EvaluationContext("someone"))) == "green"
 
 
 def test_the_key_of_the_context_holds_where_none_is_given(routed, snapshot, model, flags) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.session
@@ -28,7 +29,8 @@ def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
 
 def headers_for(identity: Identity, url: str = AWS) -> dict[str, str]:
     asked = identity.authorize("POST", url, "/model/m/converse", "", {"accept": "application/json"}, b"{}", "us-east-1")
-    return asyncio.run(asked)
+    with ThreadPoolExecutor(1) as pool:  # in this thread a browser's event loop may run already
+        return pool.submit(asyncio.run, asked).result()
 
 
 def test_bedrocks_bearer_token_comes_first_and_never_goes_out_in_clear_text(session, monkeypatch) -> None:
