@@ -1,4 +1,7 @@
-"""What every test may ask for: a real Postgres, a fresh database on it, a browser."""
+"""What every test may ask for: a real Postgres, a fresh database on it, a browser.
+
+What only the controller needs is imported where it is used: tests/compat runs in environments without it.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
-import sqlalchemy
 from hypothesis import HealthCheck, Phase, settings
-from psycopg import sql
 
-from crossfade.server.migrate import upgrade
-from crossfade.server.postgres import scratch_postgres
+if TYPE_CHECKING:
+    import sqlalchemy
 
 # The tests make their own servers and secrets. Whatever the shell that started them points at (a database, a
 # controller, an AWS account) must be neither needed nor touched.
@@ -58,6 +58,8 @@ def postgres_url() -> Iterator[str]:
     if TEST_DATABASE_URL:
         yield TEST_DATABASE_URL
     else:
+        from crossfade.server.postgres import scratch_postgres
+
         with scratch_postgres() as url:
             yield url
 
@@ -65,6 +67,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_url: str) -> Iterator[str]:
     """The name of a database with all migrations applied, to copy from."""
+    from crossfade.server.migrate import upgrade
+
     with _database(postgres_url, "crossfade_template") as (name, url):
         upgrade(url)
         yield name
@@ -87,6 +91,8 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[sqlalchemy.Engine]:
     """An engine on `database_url`."""
+    import sqlalchemy
+
     engine = sqlalchemy.create_engine(database_url)
     yield engine
     engine.dispose()
@@ -119,6 +125,10 @@ def _playwrights_own() -> Path | None:
 @contextmanager
 def _database(server: str, prefix: str, template: str = "template0") -> Iterator[tuple[str, str]]:
     """A new database copied from `template`, dropped at the end whoever is still connected: (name, URL)."""
+    import psycopg
+    import sqlalchemy
+    from psycopg import sql
+
     name = f"{prefix}_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.replace("+psycopg:", ":", 1), autocommit=True) as connection:
         # Copying files beats copying through the log once the template has tables.

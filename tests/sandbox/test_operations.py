@@ -64,6 +64,57 @@ def test_max_tokens_cuts_the_answer_and_says_so(client: Any) -> None:
     assert answer["stopReason"] == "max_tokens"
 
 
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+CALL = 'please call weather {"city": "Oslo"} now'
+CONVERSE_TOOLS = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": SCHEMA}}}]}
+
+
+def invoked(content: Any) -> str:
+    tools = [{"name": "weather", "input_schema": SCHEMA}]
+    messages = [{"role": "user", "content": content}]
+    return json.dumps({"anthropic_version": "x", "max_tokens": 50, "messages": messages, "tools": tools})
+
+
+def test_a_tool_that_the_request_offers_is_called_on_demand_in_every_operation(client: Any) -> None:
+    messages = [{"role": "user", "content": [{"text": CALL}]}]
+    whole = client.converse(modelId=ECHO, messages=messages, toolConfig=CONVERSE_TOOLS)
+    asked = whole["output"]["message"]["content"][0]["toolUse"]
+    assert (whole["stopReason"], asked["name"], asked["input"]) == ("tool_use", "weather", {"city": "Oslo"})
+    events = list(client.converse_stream(modelId=ECHO, messages=messages, toolConfig=CONVERSE_TOOLS)["stream"])
+    assert events[1]["contentBlockStart"]["start"]["toolUse"]["name"] == "weather"
+    deltas = [e["contentBlockDelta"]["delta"]["toolUse"]["input"] for e in events if "contentBlockDelta" in e]
+    assert json.loads("".join(deltas)) == {"city": "Oslo"}
+    answer = json.loads(client.invoke_model(modelId=ECHO, body=invoked(CALL))["body"].read())
+    assert (answer["stop_reason"], answer["content"][0]["input"]) == ("tool_use", {"city": "Oslo"})
+    chunks = client.invoke_model_with_response_stream(modelId=ECHO, body=invoked(CALL))["body"]
+    parts = [json.loads(event["chunk"]["bytes"]) for event in chunks]
+    assert parts[1]["content_block"]["name"] == "weather"
+    pieces = [part["delta"]["partial_json"] for part in parts if part["type"] == "content_block_delta"]
+    assert json.loads("".join(pieces)) == {"city": "Oslo"}
+
+
+@pytest.mark.parametrize("text", ['call nobody {"city": "Oslo"}', "call weather {broken", "call weather"])
+def test_what_calls_no_tool_that_is_offered_is_echoed(client: Any, text: str) -> None:
+    messages = [{"role": "user", "content": [{"text": text}]}]
+    answer = client.converse(modelId=ECHO, messages=messages, toolConfig=CONVERSE_TOOLS)
+    assert answer["output"]["message"]["content"] == [{"text": text}]
+
+
+def test_a_tools_result_is_read_as_text(client: Any) -> None:
+    asked = {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Oslo"}}}
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"text": "rain"}, {"json": {"degrees": 4}}]}}
+    messages = [
+        {"role": "user", "content": [{"text": CALL}]},
+        {"role": "assistant", "content": [asked]},
+        {"role": "user", "content": [result]},
+    ]
+    answer = client.converse(modelId=ECHO, messages=messages, toolConfig=CONVERSE_TOOLS)
+    assert answer["output"]["message"]["content"] == [{"text": 'rain\n{"degrees": 4}'}]
+    told = [{"type": "tool_result", "tool_use_id": "t1", "content": "rain"}]
+    answer = json.loads(client.invoke_model(modelId=ECHO, body=invoked(told))["body"].read())
+    assert answer["content"] == [{"type": "text", "text": "rain"}]
+
+
 @pytest.mark.parametrize(
     "model",
     [

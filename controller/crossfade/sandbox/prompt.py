@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,23 @@ from typing import Any
 DEFAULT_MAX_TOKENS = 4096  # what an unset maxTokens reserves, as with a model whose maximum this is
 
 
+_CALL = re.compile(r"\bcall ([a-zA-Z0-9_-]+) (?=\{)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool the answer asks its caller to run."""
+
+    name: str
+    input: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """`text` is the last user message, `everything` all text of the request (for counting tokens).
 
     `signatures` are those of the reasoning in earlier turns; `thinking` asks for reasoning in this one.
+    `tool` is set when the last user message says `call NAME JSON` and NAME is a tool the request offers.
     """
 
     text: str
@@ -22,6 +35,7 @@ class Prompt:
     max_tokens: int
     thinking: bool = False
     signatures: tuple[str, ...] = ()
+    tool: ToolCall | None = None
 
 
 class BadPrompt(ValueError):  # noqa: N818
@@ -34,7 +48,9 @@ def read_converse(body: bytes) -> Prompt:
     inference = document.get("inferenceConfig")
     limit = inference.get("maxTokens") if isinstance(inference, dict) else None
     more = document.get("additionalModelRequestFields")
-    return _read(document, limit, more if isinstance(more, dict) else {})
+    config = document.get("toolConfig")
+    tools = config.get("tools") if isinstance(config, dict) else None
+    return _read(document, limit, more if isinstance(more, dict) else {}, _names(tools, "toolSpec"))
 
 
 def read_invoke(body: bytes) -> Prompt:
@@ -44,7 +60,7 @@ def read_invoke(body: bytes) -> Prompt:
         raise BadPrompt("anthropic_version: Field required")
     if "max_tokens" not in document:
         raise BadPrompt("max_tokens: Field required")
-    return _read(document, document["max_tokens"], document)
+    return _read(document, document["max_tokens"], document, _names(document.get("tools"), None))
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
@@ -57,7 +73,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _read(document: dict[str, Any], limit: object, fields: dict[str, Any]) -> Prompt:
+def _read(document: dict[str, Any], limit: object, fields: dict[str, Any], tools: frozenset[str]) -> Prompt:
     if limit is None:
         limit = DEFAULT_MAX_TOKENS
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
@@ -80,6 +96,7 @@ def _read(document: dict[str, Any], limit: object, fields: dict[str, Any]) -> Pr
         everything="".join(texts),
         max_tokens=limit,
         thinking=isinstance(thinking, dict) and thinking.get("type") == "enabled",
+        tool=_tool_call(texts[-1], tools),
         signatures=tuple(signature for message in messages for signature in _signatures(message.get("content"))),
     )
 
@@ -97,12 +114,39 @@ def _signatures(content: object) -> Iterator[str]:
             yield str(block.get("signature", ""))
 
 
+def _names(tools: object, wrapper: str | None) -> frozenset[str]:
+    """The names of the tools a request offers; Converse wraps each in a `toolSpec`."""
+    if not isinstance(tools, list):
+        return frozenset()
+    bare = (tool.get(wrapper) if wrapper and isinstance(tool, dict) else tool for tool in tools)
+    return frozenset(str(tool["name"]) for tool in bare if isinstance(tool, dict) and "name" in tool)
+
+
+def _tool_call(text: str, tools: frozenset[str]) -> ToolCall | None:
+    """The first `call NAME JSON` in a text whose NAME is offered. JSON that is none is no call."""
+    for found in _CALL.finditer(text):
+        try:
+            told, _ = json.JSONDecoder().raw_decode(text, found.end())
+        except ValueError:
+            continue
+        if found[1] in tools:
+            return ToolCall(name=found[1], input=told)
+    return None
+
+
 def _text(content: object) -> str:
-    """The text of a content: a string, or a list of blocks of which those with `text` count."""
+    """The text of a content: a string, or its blocks, of which those with `text` and tools' results count."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return ""
-    return "\n".join(
-        block["text"] for block in content if isinstance(block, dict) and isinstance(block.get("text"), str)
-    )
+    return "\n".join(filter(None, (_block_text(block) for block in content if isinstance(block, dict))))
+
+
+def _block_text(block: dict[str, Any]) -> str:
+    if isinstance(block.get("text"), str):
+        return str(block["text"])
+    if "json" in block:
+        return json.dumps(block["json"], ensure_ascii=False)
+    result = block.get("toolResult") if "toolResult" in block else block if block.get("type") == "tool_result" else None
+    return _text(result.get("content")) if isinstance(result, dict) else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from crossfade.sandbox import eventstream
 from crossfade.sandbox.answer import Answer, Streamed, Whole, encode_json, ok
 from crossfade.sandbox.model import Model, base_id, estimate_tokens
-from crossfade.sandbox.prompt import BadPrompt, Prompt, read_converse, read_invoke
+from crossfade.sandbox.prompt import BadPrompt, Prompt, ToolCall, read_converse, read_invoke
 
 CHARACTERS_A_TOKEN = 4  # the inverse of `estimate_tokens`, for cutting at maxTokens
 
@@ -22,6 +22,7 @@ class Said:
     model_id: str
     request_id: str
     text: str
+    tool: ToolCall | None
     cut: bool
     input_tokens: int
     output_tokens: int
@@ -31,12 +32,12 @@ class Said:
 
 
 def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: Callable[[], float]) -> Said:
-    """Ask the model; cut what is longer than maxTokens allows. Raises `BadPrompt` for reasoning it has not signed."""
+    """Ask the model; cut what is longer than maxTokens allows, but never a tool's call. Raises `BadPrompt` for reasoning it has not signed."""
     signature = f"signed by {base_id(model_id)}"
     if any(given != signature for given in prompt.signatures):
         raise BadPrompt("messages: Invalid `signature` in `thinking` block")
     started = clock()
-    text = model.answer(prompt.text)
+    text = "" if prompt.tool else model.answer(prompt.text)
     limit = prompt.max_tokens * CHARACTERS_A_TOKEN
     cut = len(text) > limit
     if cut:
@@ -45,9 +46,10 @@ def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: 
         model_id=model_id,
         request_id=request_id,
         text=text,
+        tool=prompt.tool,
         cut=cut,
         input_tokens=estimate_tokens(prompt.everything),
-        output_tokens=estimate_tokens(text),
+        output_tokens=estimate_tokens(_put_input(prompt.tool) if prompt.tool else text),
         milliseconds=round((clock() - started) * 1000),
         signature=signature if prompt.thinking else None,
     )
@@ -65,7 +67,7 @@ def pieces(text: str) -> list[str]:
 
 def converse(said: Said, stop_reason: str | None = None) -> Answer:
     """Converse's answer. Reasoning comes first, where it was asked for."""
-    content: list[dict[str, object]] = [{"text": said.text}]
+    content = [_converse_block(said)]
     if said.signature is not None:
         reasoning = {"text": f"The text has {len(said.text)} characters.", "signature": said.signature}
         content.insert(0, {"reasoningContent": {"reasoningText": reasoning}})
@@ -73,7 +75,7 @@ def converse(said: Said, stop_reason: str | None = None) -> Answer:
         {
             "metrics": {"latencyMs": said.milliseconds},
             "output": {"message": {"content": content, "role": "assistant"}},
-            "stopReason": stop_reason or _converse_stop(said),
+            "stopReason": stop_reason or _stop(said),
             "usage": _converse_usage(said),
         },
         input_tokens=said.input_tokens,
@@ -83,21 +85,30 @@ def converse(said: Said, stop_reason: str | None = None) -> Answer:
 
 def converse_stream(said: Said, stop_reason: str | None = None) -> Answer:
     """ConverseStream's answer: messageStart, deltas, contentBlockStop, messageStop, metadata."""
+    started = []
+    if said.tool:
+        begun = {"toolUse": {"name": said.tool.name, "toolUseId": _tool_id(said)}}
+        started = [eventstream.event("contentBlockStart", {"contentBlockIndex": 0, "start": begun})]
     deltas = [
-        eventstream.event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}})
-        for piece in pieces(said.text)
+        eventstream.event("contentBlockDelta", {"contentBlockIndex": 0, "delta": delta})
+        for delta in (
+            [{"toolUse": {"input": piece}} for piece in pieces(_put_input(said.tool))]
+            if said.tool
+            else [{"text": piece} for piece in pieces(said.text)]
+        )
     ]
     frames = (
         eventstream.event("messageStart", {"role": "assistant"}),
+        *started,
         *deltas,
         eventstream.event("contentBlockStop", {"contentBlockIndex": 0}),
-        eventstream.event("messageStop", {"stopReason": stop_reason or _converse_stop(said)}),
+        eventstream.event("messageStop", {"stopReason": stop_reason or _stop(said)}),
         eventstream.event("metadata", {"metrics": {"latencyMs": said.milliseconds}, "usage": _converse_usage(said)}),
     )
     return Streamed(
         frames=frames,
         event="contentBlockDelta",
-        first_content=1,
+        first_content=1 + len(started),
         end=len(frames) - 2,
         input_tokens=said.input_tokens,
         output_tokens=said.output_tokens,
@@ -110,8 +121,8 @@ def invoke_model(said: Said, stop_reason: str | None = None) -> Answer:
         body=encode_json(
             {
                 **_anthropic_message(said),
-                "content": [{"type": "text", "text": said.text}],
-                "stop_reason": stop_reason or _anthropic_stop(said),
+                "content": [_anthropic_block(said)],
+                "stop_reason": stop_reason or _stop(said),
                 "stop_sequence": None,
                 "usage": {"input_tokens": said.input_tokens, "output_tokens": said.output_tokens},
             }
@@ -135,7 +146,13 @@ def invoke_model_stream(said: Said, stop_reason: str | None = None) -> Answer:
         "stop_sequence": None,
         "usage": {"input_tokens": said.input_tokens, "output_tokens": 1},
     }
-    stop = {"stop_reason": stop_reason or _anthropic_stop(said), "stop_sequence": None}
+    stop = {"stop_reason": stop_reason or _stop(said), "stop_sequence": None}
+    if said.tool:
+        opened = _anthropic_block(said) | {"input": {}}
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(_put_input(said.tool))]
+    else:
+        opened = {"type": "text", "text": ""}
+        deltas = [{"type": "text_delta", "text": piece} for piece in pieces(said.text)]
     figures = {
         "inputTokenCount": said.input_tokens,
         "outputTokenCount": said.output_tokens,
@@ -144,11 +161,8 @@ def invoke_model_stream(said: Said, stop_reason: str | None = None) -> Answer:
     }
     events: list[dict[str, object]] = [
         {"type": "message_start", "message": begin},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        *(
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
-            for piece in pieces(said.text)
-        ),
+        {"type": "content_block_start", "index": 0, "content_block": opened},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": stop, "usage": {"output_tokens": said.output_tokens}},
         {"type": "message_stop", "amazon-bedrock-invocationMetrics": figures},
@@ -212,11 +226,30 @@ def _converse_usage(said: Said) -> dict[str, int]:
     }
 
 
-def _converse_stop(said: Said) -> str:
+def _stop(said: Said) -> str:
+    if said.tool:
+        return "tool_use"
     return "max_tokens" if said.cut else "end_turn"
 
 
-_anthropic_stop = _converse_stop
+def _converse_block(said: Said) -> dict[str, object]:
+    if said.tool is None:
+        return {"text": said.text}
+    return {"toolUse": {"toolUseId": _tool_id(said), "name": said.tool.name, "input": said.tool.input}}
+
+
+def _anthropic_block(said: Said) -> dict[str, object]:
+    if said.tool is None:
+        return {"type": "text", "text": said.text}
+    return {"type": "tool_use", "id": _tool_id(said), "name": said.tool.name, "input": said.tool.input}
+
+
+def _tool_id(said: Said) -> str:
+    return f"tooluse_{said.request_id}"
+
+
+def _put_input(tool: ToolCall) -> str:
+    return encode_json(tool.input).decode()
 
 
 def _anthropic_message(said: Said) -> dict[str, object]:
