@@ -1,0 +1,54 @@
+"""The frameworks people call Bedrock with, each driven as its own documentation drives it.
+
+A framework is a class with `package` (what pip installs), `line` (the one line that differs from its documentation,
+with `bedrock` a routed client and `session` a boto3 session that Crossfade is installed in), and four ways to ask:
+`answer(text)`, `stream(text)` and `asynchronous(text)` give the text that came; `tool(text)` lets the model call
+`weather(city)` and gives what the framework made of it, in which the weather stands. `cannot` says why a way, or the
+key of `crossfade.context`, is not there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any, Protocol
+
+IN_PROCESS = {
+    "Boto3": "with_boto3",
+    "LangChainConverse": "with_langchain",
+    "LangChainInvoke": "with_langchain",
+    "Strands": "with_strands",
+    "LlamaIndex": "with_llama_index",
+    "Instructor": "with_instructor",
+    "PydanticAI": "with_pydantic_ai",
+    "Haystack": "with_haystack",
+    "SemanticKernel": "with_semantic_kernel",
+    "Agno": "with_agno",
+}
+"""Class -> module, in the order of the page. Imported one by one: together they take seconds."""
+
+
+class Framework(Protocol):
+    package: str
+    line: str
+    cannot: dict[str, str]
+
+    def answer(self, text: str) -> str: ...
+
+    def stream(self, text: str) -> str: ...
+
+    def tool(self, text: str) -> str: ...
+
+    async def asynchronous(self, text: str) -> str: ...
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"rain in {city}"
+
+
+def find(name: str) -> Any:
+    """The class of a framework. What it warns of while it is imported is its own business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(importlib.import_module(f".{IN_PROCESS[name]}", __name__), name)

@@ -1,0 +1,129 @@
+"""Each framework as its users use it, but for one line, through good days and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+import crossfade
+from crossfade.core.model import Model
+from crossfade.core.route import Route
+
+from .frameworks import IN_PROCESS, find
+
+ROUTE = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+"""The id services send today: frameworks read their own things into it."""
+TEXT = "bonjour tout le monde"
+CALL = 'call weather {"city": "Oslo"}'
+EAST, WEST = "us-east-1", "us-west-2"
+
+WAYS = ("answer", "stream", "tool", "asynchronous")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
+
+
+@pytest.fixture(params=IN_PROCESS)
+def framework(request: pytest.FixtureRequest, session: Any, controller: Any, settings: Any, rollout: Any) -> Any:
+    """A framework on a session that Crossfade is installed in, with all calls assigned to green."""
+    controller.serve_snapshot(rollout)
+    crossfade.install(session, **settings)
+    return find(request.param)(session, ROUTE)
+
+
+@pytest.fixture(scope="module")
+def session() -> Any:
+    """One for all: reading Bedrock's service model takes longer than the calls."""
+    return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
+
+
+@pytest.fixture
+def models(model: Callable[..., Model]) -> tuple[Model, Model]:
+    return model("blue"), model("green")
+
+
+@pytest.fixture
+def rollout(models: tuple[Model, Model], snapshot: Any, fast: Any) -> Any:
+    return snapshot(*models, route=Route(name=ROUTE, blue="blue", policy=fast))
+
+
+def ask(framework: Any, way: str) -> str:
+    """Asks in one of WAYS, checks what came, and skips what the framework cannot."""
+    if way in framework.cannot:
+        pytest.skip(framework.cannot[way])
+    if way == "tool":
+        said = framework.tool(CALL)
+        assert "rain in Oslo" in said
+    elif way == "asynchronous":
+        said = asyncio.run(framework.asynchronous(TEXT))
+        assert said == TEXT
+    else:
+        said = getattr(framework, way)(TEXT)
+        assert said == TEXT
+    return str(said)
+
+
+def recorded(controller: Any, expected: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Outcomes and attempts by outcome, after checking that each call stands there once and under green."""
+    assert crossfade.flush()
+    assert controller.total("calls") == expected
+    assert {row["variant"] for row in controller.rows()} == {"green"}
+    assert controller.total("raised") == controller.total("busy") == 0
+    return controller.total("outcomes"), controller.total("attempts")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_on_a_good_day_every_call_is_answered_by_green_and_recorded_once(framework, way, calls, controller) -> None:
+    ask(framework, way)
+    made = calls()
+    assert set(made) == {(EAST, "green", "answered")}
+    assert len(made) in ((1, 2) if way == "tool" else (1,))
+    assert recorded(controller, len(made)) == ({"ok": len(made)}, {"ok": len(made)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_throttled_then_fine(framework, way, calls, controller, sandbox) -> None:
+    sandbox.fault("throttle", count=1)
+    ask(framework, way)
+    made = calls()
+    assert made[0] == (EAST, "green", "ThrottlingException")
+    assert {(name, outcome) for _, name, outcome in made[1:]} == {("green", "answered")}  # there, or in the next region
+    answered = len(made) - 1
+    assert recorded(controller, answered) == ({"ok": answered}, {"throttled": 1, "ok": answered})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_region_that_is_down_is_left_for_the_next(framework, way, calls, controller, sandbox) -> None:
+    sandbox.fault("refuse", region=EAST)
+    ask(framework, way)
+    made = calls()
+    assert set(made) == {(WEST, "green", "answered")}
+    assert recorded(controller, len(made)) == ({"ok": len(made)}, {"outage": len(made), "ok": len(made)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_green_fails_blue_serves_and_green_is_charged(
+    framework, way, calls, controller, sandbox, models
+) -> None:
+    sandbox.fault("model_error", model=models[1].targets[0].model_id)
+    ask(framework, way)
+    made = calls()
+    answered = sum(outcome == "answered" for *_, outcome in made)
+    assert {(name, outcome) for _, name, outcome in made} == {("green", "ModelErrorException"), ("blue", "answered")}
+    assert recorded(controller, answered) == (
+        {"model_error": answered},
+        {"model_error": 2 * answered, "ok": answered},
+    )
+    assert controller.total("errors") == answered
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_key_of_the_context_reaches_the_call(framework, way, calls, controller) -> None:
+    with crossfade.context(key="ann"):
+        ask(framework, way)
+    made = calls()
+    recorded(controller, len(made))
+    assert controller.total("keyed") == (0 if "key" in framework.cannot else len(made))
