@@ -105,9 +105,7 @@ def test_a_region_that_is_down_is_left_for_the_next(framework, way, calls, contr
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_where_green_fails_blue_serves_and_green_is_charged(
-    framework, way, calls, controller, sandbox, models
-) -> None:
+def test_where_green_fails_blue_serves_and_green_is_charged(framework, way, calls, controller, sandbox, models) -> None:
     sandbox.fault("model_error", model=models[1].targets[0].model_id)
     ask(framework, way)
     made = calls()

@@ -32,7 +32,10 @@ class Said:
 
 
 def say(model: Model, prompt: Prompt, *, model_id: str, request_id: str, clock: Callable[[], float]) -> Said:
-    """Ask the model; cut what is longer than maxTokens allows, but never a tool's call. Raises `BadPrompt` for reasoning it has not signed."""
+    """Ask the model; cut what is longer than maxTokens allows, but never a tool's call.
+
+    Raises `BadPrompt` for reasoning it has not signed.
+    """
     signature = f"signed by {base_id(model_id)}"
     if any(given != signature for given in prompt.signatures):
         raise BadPrompt("messages: Invalid `signature` in `thinking` block")

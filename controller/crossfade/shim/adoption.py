@@ -82,6 +82,17 @@ def refuse_adaptive(client: Any) -> None:
         )
 
 
+def is_async(client_class: type) -> bool:
+    """Whether calls of such a client are coroutines: aiobotocore's, and so aioboto3's."""
+    return inspect.iscoroutinefunction(getattr(client_class, "_make_api_call", None))
+
+
+ASYNC = (
+    "this bedrock-runtime client is an async one (aiobotocore, aioboto3), which Crossfade cannot route from inside: "
+    "use a boto3 client (asyncio.to_thread keeps the context), or call Bedrock through Crossfade's sidecar"
+)
+
+
 def steps_aside(client: Any) -> bool:
     """Whether somebody has taken the client over for a test: a Stubber, or a patch that replaces botocore's call.
 

@@ -38,7 +38,7 @@ class RoutedClient:
         except SetupError:
             raise
         except Exception:
-            _warn_once("Crossfade could not route a call and left it to plain boto3")
+            warn_once("Crossfade could not route a call and left it to plain boto3")
             call = None
         if call is None:
             return plain(operation_name, api_params)
@@ -54,7 +54,7 @@ def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
     snapshot = shim.feed.snapshot
     if snapshot is None:
         if not shim.feed.has_warned:
-            _warn_once("Crossfade has no snapshot yet: calls go to plain boto3", trouble=False)
+            warn_once("Crossfade has no snapshot yet: calls go to plain boto3", trouble=False)
         return None
     entry = snapshot.entries.get(params.get("modelId") or "")
     if entry is None or steps_aside(client):
@@ -107,7 +107,7 @@ _warned: set[str] = set()
 _warning = threading.Lock()
 
 
-def _warn_once(message: str, *, trouble: bool = True) -> None:
+def warn_once(message: str, *, trouble: bool = True) -> None:
     with _warning:
         if message in _warned:
             return

@@ -8,8 +8,8 @@ from typing import Any
 
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
-from crossfade.shim.adoption import SERVICE, refuse_adaptive
-from crossfade.shim.client import RoutedClient
+from crossfade.shim.adoption import ASYNC, SERVICE, is_async, refuse_adaptive
+from crossfade.shim.client import RoutedClient, warn_once
 from crossfade.shim.settings import misspelt, read_settings
 
 log = logging.getLogger("crossfade")
@@ -48,6 +48,8 @@ def enable(client: Any, **settings: Any) -> Any:
         raise SetupError(f"crossfade.enable takes a client for {SERVICE!r}, not {client!r}")
     if isinstance(client, RoutedClient):
         return client
+    if is_async(type(client)):
+        raise SetupError(ASYNC)
     refuse_adaptive(client)
     if start(settings):
         genuine = type(client)
@@ -92,5 +94,8 @@ def _tell_misspelt() -> None:
 
 
 def _insert(base_classes: list[type], **_: Any) -> None:
+    if any(map(is_async, base_classes)):
+        warn_once(f"Crossfade steps aside: {ASYNC}", trouble=False)
+        return
     if RoutedClient not in base_classes:
         base_classes.insert(0, RoutedClient)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 IN_PROCESS = {
     "Boto3": "with_boto3",
@@ -28,18 +29,24 @@ IN_PROCESS = {
 """Class -> module, in the order of the page. Imported one by one: together they take seconds."""
 
 
-class Framework(Protocol):
-    package: str
-    line: str
-    cannot: dict[str, str]
+class Framework:
+    """See above; asked with a session that Crossfade is installed in, and the id the service sends."""
 
-    def answer(self, text: str) -> str: ...
+    package: ClassVar[str]
+    line: ClassVar[str]
+    cannot: ClassVar[Mapping[str, str]] = {}
 
-    def stream(self, text: str) -> str: ...
+    def answer(self, text: str) -> str:
+        raise NotImplementedError
 
-    def tool(self, text: str) -> str: ...
+    def stream(self, text: str) -> str:
+        raise NotImplementedError
 
-    async def asynchronous(self, text: str) -> str: ...
+    def tool(self, text: str) -> str:
+        raise NotImplementedError
+
+    async def asynchronous(self, text: str) -> str:
+        raise NotImplementedError
 
 
 def weather(city: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from agno.agent import Agent
 from agno.models.aws import AwsBedrock
 
-from . import weather
+from . import Framework, weather
 
 
-class Agno:
+class Agno(Framework):
     package = "agno"
     line = "AwsBedrock(id=MODEL_ID, client=bedrock)"
-    cannot = {"asynchronous": "agno's `arun` asks through aioboto3"}
+    cannot: ClassVar = {"asynchronous": "agno's `arun` asks through aioboto3"}
 
     def __init__(self, session: Any, model: str) -> None:
         bedrock = AwsBedrock(id=model, client=session.client("bedrock-runtime"))

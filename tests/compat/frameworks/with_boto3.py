@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from . import weather
+from . import Framework, weather
 
 TOOL = {
     "toolSpec": {
@@ -15,10 +15,9 @@ TOOL = {
 }
 
 
-class Boto3:
+class Boto3(Framework):
     package = "boto3"
     line = "crossfade.install(session)"
-    cannot: dict[str, str] = {}
 
     def __init__(self, session: Any, model: str) -> None:
         self.bedrock = session.client("bedrock-runtime")

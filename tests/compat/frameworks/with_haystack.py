@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 from haystack.components.agents import Agent
@@ -12,13 +12,13 @@ from haystack.tools import create_tool_from_function
 from haystack.utils import Secret
 from haystack_integrations.components.generators.amazon_bedrock import AmazonBedrockChatGenerator
 
-from . import weather
+from . import Framework, weather
 
 
-class Haystack:
+class Haystack(Framework):
     package = "amazon-bedrock-haystack"
     line = "BOTOCORE_EXPERIMENTAL__PLUGINS=crossfade=crossfade.shim.plugin"
-    cannot = {"asynchronous": "haystack's `run_async` asks through aiobotocore"}
+    cannot: ClassVar = {"asynchronous": "haystack's `run_async` asks through aiobotocore"}
 
     def __init__(self, session: Any, model: str) -> None:
         self.session, self.model = session, model

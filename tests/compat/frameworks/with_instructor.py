@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import instructor
 from pydantic import BaseModel
 
-from . import weather
+from . import Framework, weather
 
 
 class Weather(BaseModel):
@@ -19,10 +19,12 @@ class Said(BaseModel):
     text: str
 
 
-class Instructor:
+class Instructor(Framework):
     package = "instructor"
     line = "instructor.from_bedrock(bedrock)"
-    cannot = {"stream": "instructor streams no partial objects from Bedrock: it hands Converse a parameter `stream`"}
+    cannot: ClassVar = {
+        "stream": "instructor streams no partial objects from Bedrock: it hands Converse a parameter `stream`"
+    }
 
     def __init__(self, session: Any, model: str) -> None:
         self.bedrock = session.client("bedrock-runtime")

@@ -7,13 +7,12 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain_aws import ChatBedrock, ChatBedrockConverse
 
-from . import weather
+from . import Framework, weather
 
 
-class LangChainConverse:
+class LangChainConverse(Framework):
     package = "langchain-aws"
     line = "ChatBedrockConverse(model=MODEL_ID, client=bedrock)"
-    cannot: dict[str, str] = {}
 
     def __init__(self, session: Any, model: str) -> None:
         self.chat: Any = ChatBedrockConverse(model=model, client=session.client("bedrock-runtime"))

@@ -8,13 +8,12 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.bedrock_converse import BedrockConverse
 
-from . import weather
+from . import Framework, weather
 
 
-class LlamaIndex:
+class LlamaIndex(Framework):
     package = "llama-index-llms-bedrock-converse"
     line = "BedrockConverse(model=MODEL_ID, client=bedrock)"
-    cannot: dict[str, str] = {}
 
     def __init__(self, session: Any, model: str) -> None:
         self.llm = BedrockConverse(model=model, client=session.client("bedrock-runtime"))

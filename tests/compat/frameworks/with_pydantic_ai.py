@@ -9,13 +9,12 @@ from pydantic_ai import Agent
 from pydantic_ai.models.bedrock import BedrockConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider
 
-from . import weather
+from . import Framework, weather
 
 
-class PydanticAI:
+class PydanticAI(Framework):
     package = "pydantic-ai-slim"
     line = "BedrockConverseModel(MODEL_ID, provider=BedrockProvider(bedrock_client=bedrock))"
-    cannot: dict[str, str] = {}
 
     def __init__(self, session: Any, model: str) -> None:
         provider = BedrockProvider(bedrock_client=session.client("bedrock-runtime"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from semantic_kernel import Kernel
 from semantic_kernel.connectors.ai.bedrock import BedrockChatCompletion, BedrockChatPromptExecutionSettings
@@ -11,7 +11,7 @@ from semantic_kernel.connectors.ai.function_choice_behavior import FunctionChoic
 from semantic_kernel.contents import ChatHistory
 from semantic_kernel.functions import kernel_function
 
-from . import weather
+from . import Framework, weather
 
 
 class Plugin:
@@ -20,12 +20,10 @@ class Plugin:
         return weather(city)
 
 
-class SemanticKernel:
+class SemanticKernel(Framework):
     package = "semantic-kernel"
     line = "BedrockChatCompletion(model_id=MODEL_ID, runtime_client=bedrock, client=session.client('bedrock'))"
-    cannot = {
-        "key": "semantic-kernel calls boto3 in an executor without its context: `crossfade.context` does not reach there"
-    }
+    cannot: ClassVar = {"key": "semantic-kernel calls boto3 in an executor without the context"}
 
     def __init__(self, session: Any, model: str) -> None:
         self.chat = BedrockChatCompletion(

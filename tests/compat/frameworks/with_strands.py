@@ -8,13 +8,12 @@ from typing import Any
 from strands import Agent, tool
 from strands.models import BedrockModel
 
-from . import weather
+from . import Framework, weather
 
 
-class Strands:
+class Strands(Framework):
     package = "strands-agents"
     line = "BedrockModel(model_id=MODEL_ID, boto_session=session)"
-    cannot: dict[str, str] = {}
 
     def __init__(self, session: Any, model: str) -> None:
         self.session, self.model = session, model
