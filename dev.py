@@ -35,7 +35,8 @@ python3 dev.py COMMAND [ARGUMENT...]      Crossfade from this checkout
           [--headless] [--seed N] [--report FILE] [--port N]
   up      controller, scheduler and Postgres for real use (DATABASE_URL if set)
   test    pytest, page tests in Chromium included (found, else installed)
-          [--full] adds the tests marked slow; all else is handed to pytest
+          [--full] adds the tests marked slow, and in venvs of their own the
+          frameworks (tests/compat) and the lowest boto3; the rest is pytest's
   check   ruff, ruff format --check, mypy --strict, the import contract
   bench   [NAME [ARGUMENT...]] runs one of benchmarks/; without NAME: a list
 
@@ -48,12 +49,9 @@ to do), 130 Ctrl-C. CI=true: test is --full, and a missing browser fails it.
 """
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
-STAMP = VENV / "crossfade.stamp"
-PIP_LOG = VENV / "install.log"
-LOCK_FILE = ROOT / "requirements.lock"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+COMPAT = "tests/compat"
+AT_THE_FLOOR = [f"tests/shim/test_{name}.py" for name in ("boto3", "client", "install", "policy_rows", "streams")]
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "."],
@@ -66,81 +64,97 @@ class Trouble(Exception):  # noqa: N818 (a noun reads better at the raise)
     """Something about this machine keeps us from starting: one line, what, where, what to do."""
 
 
-# The virtual environment
+# The virtual environments
 
 
-def stamp() -> str:
-    """What .venv was made from: another lock, Python, place or project file means that it must be brought up."""
+class Venv:
+    """A virtual environment in the checkout: `name` is its folder's, `lock` the hashed packages it is made of."""
+
+    def __init__(self, name: str, lock: str) -> None:
+        self.name = name
+        self.path = ROOT / name
+        self.python = self.path / "bin" / "python"
+        self.stamp = self.path / "crossfade.stamp"
+        self.log = self.path / "install.log"
+        self.lock = ROOT / lock
+
+
+MAIN = Venv(".venv", "requirements.lock")
+FRAMEWORKS = Venv(".venv-compat", "tests/compat/requirements.lock")
+FLOOR = Venv(".venv-floor", "tests/compat/boto3-floor.lock")
+
+
+def stamp(venv: Venv = MAIN) -> str:
+    """What it was made from: another lock, Python, place or project file means that it must be brought up."""
     parts = [sys.implementation.cache_tag or "", sys.version, str(ROOT)]
-    parts += [
-        hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in ("requirements.lock", "pyproject.toml")
-    ]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in (venv.lock, ROOT / "pyproject.toml")]
     return "\n".join(parts) + "\n"
 
 
-def is_made() -> bool:
-    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp()
+def is_made(venv: Venv = MAIN) -> bool:
+    return venv.python.exists() and venv.stamp.exists() and venv.stamp.read_text() == stamp(venv)
 
 
-def ensure_venv() -> None:
-    """Makes .venv if there is none that fits. Says nothing and costs nothing if there is."""
-    if is_made():
+def ensure_venv(venv: Venv = MAIN) -> None:
+    """Makes it if there is none that fits. Says nothing and costs nothing if there is."""
+    if is_made(venv):
         return
     with only_one():
-        if not is_made():
-            make_venv()
+        if not is_made(venv):
+            make_venv(venv)
 
 
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
-    """Holds off a second dev.py that would make the same .venv. The lock is on the folder: no file is left."""
+    """Holds off a second dev.py that would make the same one. The lock is on the folder: no file is left."""
     folder = os.open(ROOT, os.O_RDONLY)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another dev.py, which is making .venv")
+            say("waiting for another dev.py, which is making a venv")
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
 
 
-def make_venv() -> None:
+def make_venv(venv: Venv) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         raise Trouble(
-            f"{sys.executable} has no ensurepip to make .venv with: install it (apt-get install python3-venv)"
+            f"{sys.executable} has no ensurepip to make {venv.name} with: install it (apt-get install python3-venv)"
         )
     began = time.monotonic()
-    *base, lock, _project = stamp().splitlines()
-    *old_base, old_lock, _ = STAMP.read_text().splitlines() if PYTHON.exists() and STAMP.exists() else ("", "")
+    *base, lock, _project = stamp(venv).splitlines()
+    there = venv.python.exists() and venv.stamp.exists()
+    *old_base, old_lock, _ = venv.stamp.read_text().splitlines() if there else ("", "")
     # The same Python at the same place: only what differs is brought up. Anything else, half-made or copied from
     # elsewhere, is made anew.
     if old_base != base:
-        say("making .venv")
-        create_venv()
+        say(f"making {venv.name}")
+        create_venv(venv)
         old_lock = ""
-    STAMP.unlink(missing_ok=True)
-    PIP_LOG.unlink(missing_ok=True)
+    venv.stamp.unlink(missing_ok=True)
+    venv.log.unlink(missing_ok=True)
     if old_lock != lock:
-        pip("packages", "--no-deps", "--require-hashes", "-r", str(LOCK_FILE))
-    pip("crossfade", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
-    STAMP.write_text(stamp())
-    say(f"made .venv in {time.monotonic() - began:.0f} s")
+        pip(venv, "packages", "--no-deps", "--require-hashes", "-r", str(venv.lock))
+    pip(venv, "crossfade", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    venv.stamp.write_text(stamp(venv))
+    say(f"made {venv.name} in {time.monotonic() - began:.0f} s")
 
 
-def create_venv() -> None:
-    if VENV.exists():
-        shutil.rmtree(VENV)
+def create_venv(venv: Venv) -> None:
+    if venv.path.exists():
+        shutil.rmtree(venv.path)
     python = getattr(sys, "_base_executable", sys.executable)  # ours may be the one just removed
-    made = subprocess.run([python, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    made = subprocess.run([python, "-m", "venv", venv.path], capture_output=True, text=True, check=False)
     if made.returncode != 0:
-        raise Trouble(f"cannot make {VENV}: {last_line(made.stdout + made.stderr)}")
+        raise Trouble(f"cannot make {venv.path}: {last_line(made.stdout + made.stderr)}")
 
 
-def pip(what: str, *arguments: str) -> None:
+def pip(venv: Venv, what: str, *arguments: str) -> None:
     """Runs `pip install`, showing how far it is; its whole output goes to a log."""
-    command = [str(PYTHON), "-I", "-m", "pip", "install", "--progress-bar", "off", "--no-input", *arguments]
+    command = [str(venv.python), "-I", "-m", "pip", "install", "--progress-bar", "off", "--no-input", *arguments]
     # Where pip looks for packages is this machine's business; where it puts them is ours.
     astray = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_REQUIREMENT")
     env = {name: value for name, value in os.environ.items() if name not in astray}
@@ -149,25 +163,25 @@ def pip(what: str, *arguments: str) -> None:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=ROOT
     )
     try:
-        said = follow(process, what)
+        said = follow(process, venv, what)
     finally:
         if process.poll() is None:
             process.terminate()
         process.wait()
-    with PIP_LOG.open("a") as log:
+    with venv.log.open("a") as log:
         log.write(said)
     if process.returncode != 0:
         errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE)
         reason = errors[0] if errors else last_line(said)
         hint = "free some space" if "No space left" in said else "check the network and pip's settings, then try again"
-        raise Trouble(f"pip could not install {what}: {reason}: {hint} (all it said: {PIP_LOG})")
+        raise Trouble(f"pip could not install {what}: {reason}: {hint} (all it said: {venv.log})")
 
 
-def follow(process: subprocess.Popen[bytes], what: str) -> str:
+def follow(process: subprocess.Popen[bytes], venv: Venv, what: str) -> str:
     """Reads pip's output to its end and shows progress: packages fetched, then packages installed, of how many."""
     assert process.stdout is not None
-    total = len(re.findall(r"^[A-Za-z0-9]", LOCK_FILE.read_text(), re.MULTILINE)) if what == "packages" else 1
-    before = installed()
+    total = len(re.findall(r"^[A-Za-z0-9]", venv.lock.read_text(), re.MULTILINE)) if what == "packages" else 1
+    before = installed(venv)
     meter = Meter()
     text, name = "", ""
     while True:
@@ -181,15 +195,15 @@ def follow(process: subprocess.Popen[bytes], what: str) -> str:
         name = seen[-1] if seen else name
         of = max(total - len(re.findall(r"^Ignoring ", text, re.MULTILINE)), len(seen))
         if "\nInstalling collected packages" in text:
-            meter.show(f"{what}: installed {min(installed() - before, of)} of {of}")
+            meter.show(f"{what}: installed {min(installed(venv) - before, of)} of {of}")
         else:
             meter.show(f"{what}: fetched {len(seen)} of {of} {name}")
     meter.end()
     return text
 
 
-def installed() -> int:
-    return sum(1 for _ in VENV.glob("lib/python*/site-packages/*.dist-info"))
+def installed(venv: Venv) -> int:
+    return sum(1 for _ in venv.path.glob("lib/python*/site-packages/*.dist-info"))
 
 
 class Meter:
@@ -218,14 +232,14 @@ class Meter:
 
 def ensure_browser() -> None:
     """Chromium if there is one, else playwright's own, else Debian's package; else the tests say why they skip."""
-    gave_up = VENV / "no-browser"
+    gave_up = MAIN.path / "no-browser"
     if any(map(shutil.which, BROWSERS)) or playwrights_own_runs():
         return
     if gave_up.exists() and time.time() - gave_up.stat().st_mtime < 3600:
         say("no browser; tried to get one within the last hour")
         return
     say("no Chromium found: asking playwright for its own")
-    attempt([PYTHON, "-m", "playwright", "install", "chromium"], seconds=300)
+    attempt([MAIN.python, "-m", "playwright", "install", "chromium"], seconds=300)
     if playwrights_own_runs():
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -242,7 +256,7 @@ def playwrights_own_runs() -> bool:
     ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         path = subprocess.run(
-            [PYTHON, "-c", ask], capture_output=True, text=True, timeout=60, check=True
+            [MAIN.python, "-c", ask], capture_output=True, text=True, timeout=60, check=True
         ).stdout.strip()
         return subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
     return False
@@ -284,14 +298,30 @@ def up(arguments: list[str]) -> NoReturn:
 
 
 def test(arguments: list[str]) -> int:
-    ensure_venv()
-    ensure_browser()
     full = "--full" in arguments or os.environ.get("CI") == "true"
-    selection = [] if full else ["-m", "not slow"]
-    code = run("-m", "pytest", *selection, *(argument for argument in arguments if argument != "--full"))
-    if code == 5:
+    arguments = [argument for argument in arguments if argument != "--full"]
+    paths = [argument for argument in arguments if argument.startswith("tests")]
+    compat = [path for path in paths if path.startswith(COMPAT)]
+    selection = [argument for argument in arguments if argument not in compat]
+    codes = []
+    if not paths or paths != compat:
+        ensure_venv()
+        ensure_browser()
+        codes.append(run("-m", "pytest", *([] if full else ["-m", "not slow"]), *selection))
+    if compat or (full and not paths):
+        ensure_venv(FRAMEWORKS)
+        options = [argument for argument in arguments if argument not in paths]
+        codes.append(run("-m", "pytest", *options, *(compat or [COMPAT]), venv=FRAMEWORKS))
+        if not paths:
+            ensure_venv(FLOOR)
+            codes.append(run("-m", "pytest", *options, *AT_THE_FLOOR, venv=FLOOR))
+    elif not paths:
+        say(f"left out: {COMPAT} and the lowest boto3, which need venvs of their own (--full makes them, online)")
+    if set(codes) == {5}:
         say("no test matches")
-    return {0: 0, 4: 2}.get(code, 1)
+    elif arguments:  # a selection need not match in each of the venvs
+        codes = [code for code in codes if code != 5]
+    return max({0: 0, 4: 2}.get(code, 1) for code in codes)
 
 
 def check(arguments: list[str]) -> int:
@@ -330,11 +360,11 @@ def become(*arguments: str) -> NoReturn:
     """Replaces this process, so that signals and the exit code are the command's own."""
     ensure_venv()
     sys.stdout.flush()
-    os.execve(PYTHON, [str(PYTHON), "-P", *arguments], environment())  # noqa: S606
+    os.execve(MAIN.python, [str(MAIN.python), "-P", *arguments], environment())  # noqa: S606
 
 
-def run(*arguments: str) -> int:
-    """Runs the venv's Python in the checkout and waits until it has ended, whatever signal we get meanwhile."""
+def run(*arguments: str, venv: Venv = MAIN) -> int:
+    """Runs a venv's Python in the checkout and waits until it has ended, whatever signal we get meanwhile."""
     told: list[int] = []
 
     def pass_on(signum: int, _frame: object) -> None:
@@ -342,7 +372,7 @@ def run(*arguments: str) -> int:
         if signum == signal.SIGTERM:  # Ctrl-C the terminal tells the child as well
             process.terminate()
 
-    process = subprocess.Popen([PYTHON, *arguments], cwd=ROOT, env=environment())
+    process = subprocess.Popen([venv.python, *arguments], cwd=ROOT, env=environment(venv))
     before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, signal.SIGTERM)}
     code = process.wait()
     for signum, handler in before.items():
@@ -352,11 +382,11 @@ def run(*arguments: str) -> int:
     return code
 
 
-def environment() -> dict[str, str]:
-    """Ours, without what would let in packages from outside .venv; its programs come first on PATH."""
+def environment(venv: Venv = MAIN) -> dict[str, str]:
+    """Ours, without what would let in packages from outside the venv; its programs come first on PATH."""
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
-    env["VIRTUAL_ENV"] = str(VENV)
+    env["PATH"] = f"{venv.path / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+    env["VIRTUAL_ENV"] = str(venv.path)
     return env
 
 

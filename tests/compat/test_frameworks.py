@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -125,3 +127,22 @@ def test_the_key_of_the_context_reaches_the_call(framework, way, calls, controll
     made = calls()
     recorded(controller, len(made))
     assert controller.total("keyed") == (0 if "key" in framework.cannot else len(made))
+
+
+class Carrying(ThreadPoolExecutor):
+    """As docs/compatibility.md shows it."""
+
+    def submit(self, do: Any, /, *args: Any, **more: Any) -> Any:
+        return super().submit(contextvars.copy_context().run, do, *args, **more)
+
+
+@pytest.mark.parametrize("framework", ["SemanticKernel"], indirect=True)
+def test_an_executor_that_copies_the_context_brings_the_key_to_where_it_does_not_reach(framework, controller) -> None:
+    async def asked() -> str:
+        asyncio.get_running_loop().set_default_executor(Carrying())
+        return str(await framework.asynchronous(TEXT))
+
+    with crossfade.context(key="ann"):
+        assert asyncio.run(asked()) == TEXT
+    recorded(controller, 1)
+    assert controller.total("keyed") == 1

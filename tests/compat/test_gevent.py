@@ -1,0 +1,55 @@
+"""Under gevent, in a process of its own: everything in it is patched before Crossfade is imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+PROGRAM = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, time
+import boto3, crossfade
+client = boto3.client("bedrock-runtime")
+crossfade.enable(client, wait=5)
+def ask(number):
+    with crossfade.context(key=f"user-{number}"):
+        messages = [{"role": "user", "content": [{"text": f"text {number}"}]}]
+        stream = client.converse_stream(modelId="support-chat", messages=messages)["stream"]
+        said = "".join(e["contentBlockDelta"]["delta"]["text"] for e in stream if "contentBlockDelta" in e)
+        whole = client.converse(modelId="support-chat", messages=messages)
+        return said, whole["output"]["message"]["content"][0]["text"], whole["ResponseMetadata"]["Crossfade"]["region"]
+jobs = [gevent.spawn(ask, number) for number in range(20)]
+gevent.joinall(jobs, raise_error=True, timeout=50)
+assert [job.value for job in jobs] == [(f"text {n}", f"text {n}", "us-west-2") for n in range(20)], [j.value for j in jobs]
+"""
+
+
+def test_greenlets_share_a_client_and_a_hanging_region_is_left_in_time(
+    controller: Any, settings: Any, snapshot: Any, model: Any, fast: Any, sandbox: Any
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue"), policy=replace(fast, deadline=2.0, first_token=0.5)))
+    sandbox.fault("hang", region="us-east-1")
+    environment = os.environ | {
+        "CROSSFADE_URL": controller.url,
+        "CROSSFADE_TOKEN": settings["token"],
+        "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert controller.total("calls") == controller.total("keyed") == 40, "delivered at the process's end"
+    assert controller.total("outcomes") == {"ok": 40}
+    assert controller.total("attempts")["timed_out"] > 0
