@@ -36,9 +36,7 @@ def render(showed: Mapping[tuple[str, str], bool], frameworks: Mapping[str, type
     )
 
 
-def table(
-    showed: Mapping[tuple[str, str], bool], frameworks: Mapping[str, type[Framework]], reasons: list[str]
-) -> str:
+def table(showed: Mapping[tuple[str, str], bool], frameworks: Mapping[str, type[Framework]], reasons: list[str]) -> str:
     rows = [["framework", "version", "how", *WAYS.values()], ["---"] * (3 + len(WAYS))]
     for name, framework in frameworks.items():
         cells = [cell(framework, way, showed[name, way], reasons) for way in WAYS]

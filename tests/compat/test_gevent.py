@@ -24,7 +24,8 @@ def ask(number):
         return said, whole["output"]["message"]["content"][0]["text"], whole["ResponseMetadata"]["Crossfade"]["region"]
 jobs = [gevent.spawn(ask, number) for number in range(20)]
 gevent.joinall(jobs, raise_error=True, timeout=50)
-assert [job.value for job in jobs] == [(f"text {n}", f"text {n}", "us-west-2") for n in range(20)], [j.value for j in jobs]
+expected = [(f"text {n}", f"text {n}", "us-west-2") for n in range(20)]
+assert [job.value for job in jobs] == expected, [job.value for job in jobs]
 """
 
 

@@ -33,19 +33,22 @@ def dev(*arguments: str, script: Path = DEV, **env: str) -> subprocess.Completed
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with dev.py, the lock and the project file, and no .venv."""
-    for name in ("dev.py", "requirements.lock", "pyproject.toml"):
-        shutil.copy(CHECKOUT / name, tmp_path)
+    locks = ("tests/compat/requirements.lock", "tests/compat/boto3-floor.lock")
+    (tmp_path / "tests" / "compat").mkdir(parents=True)
+    for name in ("dev.py", "requirements.lock", "pyproject.toml", *locks):
+        shutil.copy(CHECKOUT / name, tmp_path / name)
     return tmp_path
 
 
 @pytest.fixture
 def made(checkout: Path) -> Path:
-    """A checkout whose .venv is made: its python is a script that says how it was called."""
-    python = checkout / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\necho "$@"\necho "VIRTUAL_ENV=$VIRTUAL_ENV"\n')
-    python.chmod(0o755)
-    (checkout / ".venv" / "crossfade.stamp").write_text(runpy.run_path(str(checkout / "dev.py"))["stamp"]())
+    """A checkout whose venvs are made: their python is a script that says how it was called."""
+    names = runpy.run_path(str(checkout / "dev.py"))
+    for venv in (names["MAIN"], names["FRAMEWORKS"], names["FLOOR"]):
+        venv.python.parent.mkdir(parents=True)
+        venv.python.write_text('#!/bin/sh\necho "$@"\necho "VIRTUAL_ENV=$VIRTUAL_ENV"\n')
+        venv.python.chmod(0o755)
+        venv.stamp.write_text(names["stamp"](venv))
     return checkout
 
 
@@ -94,18 +97,66 @@ def test_a_made_venv_costs_nothing_and_every_argument_is_passed_on(made: Path) -
     assert dev("up", "--port", "0", script=made / "dev.py").stdout.startswith("-P -m crossfade up --port 0\n")
 
 
-def test_slow_tests_are_left_out_unless_asked_for(made: Path) -> None:
-    script = made / "dev.py"
+AT_THE_FLOOR = " ".join(runpy.run_path(str(DEV))["AT_THE_FLOOR"])
+TESTED = [
+    ((), "", [".venv -m pytest -m not slow"]),
+    (("-k", "x"), "", [".venv -m pytest -m not slow -k x"]),
+    (
+        ("-k", "x"),
+        "true",
+        [
+            ".venv -m pytest -k x",
+            ".venv-compat -m pytest -k x tests/compat",
+            f".venv-floor -m pytest -k x {AT_THE_FLOOR}",
+        ],
+    ),
+    (
+        ("--full",),
+        "",
+        [".venv -m pytest", ".venv-compat -m pytest tests/compat", f".venv-floor -m pytest {AT_THE_FLOOR}"],
+    ),
+    (("--full", "tests/core"), "", [".venv -m pytest tests/core"]),
+    (("tests/compat", "--write-page"), "", [".venv-compat -m pytest --write-page tests/compat"]),
+    (
+        ("tests/core", "tests/compat/test_page.py", "-x"),
+        "",
+        [".venv -m pytest -m not slow tests/core -x", ".venv-compat -m pytest -x tests/compat/test_page.py"],
+    ),
+]
+
+
+def run_tests(made: Path, *arguments: str, ci: str = "") -> subprocess.CompletedProcess[str]:
     browser = made / "chromium"
     browser.write_text("#!/bin/sh\n")
     browser.chmod(0o755)
-    path = f"{made}:{os.environ['PATH']}"
-    for arguments, ci, expected in (
-        (("-k", "x"), "", "-m pytest -m not slow -k x\n"),
-        (("-k", "x"), "true", "-m pytest -k x\n"),
-        (("--full",), "", "-m pytest\n"),
-    ):
-        assert dev("test", *arguments, script=script, PATH=path, CI=ci).stdout.startswith(expected)
+    return dev("test", *arguments, script=made / "dev.py", PATH=f"{made}:{os.environ['PATH']}", CI=ci)
+
+
+@pytest.mark.parametrize(("arguments", "ci", "expected"), TESTED)
+def test_what_is_tested_and_in_which_venv(made: Path, arguments: tuple[str, ...], ci: str, expected: list[str]) -> None:
+    done = run_tests(made, *arguments, ci=ci)
+    lines = done.stdout.splitlines()
+    venvs = [Path(line.partition("=")[2]).name for line in lines[1::2]]
+    assert [f"{venv} {line}" for venv, line in zip(venvs, lines[::2], strict=True)] == expected
+    left_out = "left out: tests/compat and the lowest boto3" in done.stderr
+    assert left_out is (len(expected) == 1 and "tests" not in expected[0])
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "arguments", "expected"),
+    [
+        ({".venv": 5}, ["-k", "x"], 0),  # it matched in another venv
+        ({".venv": 5, ".venv-compat": 5, ".venv-floor": 5}, ["-k", "x"], 1),
+        ({".venv-compat": 5}, [], 1),
+        ({".venv-floor": 1}, [], 1),
+        ({".venv-compat": 4}, [], 2),
+    ],
+)
+def test_the_worst_of_the_venvs_decides(made: Path, codes: dict[str, int], arguments: list[str], expected: int) -> None:
+    for name, code in codes.items():
+        (made / name / "bin" / "python").write_text(f"#!/bin/sh\nexit {code}\n")
+    assert run_tests(made, "--full", *arguments).returncode == expected
 
 
 def test_check_runs_everything_and_fails_if_one_part_does(made: Path) -> None:

@@ -1,7 +1,9 @@
-"""docs/call-path.md holds the tables that are in the code."""
+"""What the docs say of the call path and of versions is what stands in the code and in the locks."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 from crossfade.core.outcome import Outcome
@@ -9,7 +11,9 @@ from crossfade.core.policy import POLICY
 from crossfade.shim.call import OPERATIONS
 from crossfade.shim.handbook import policy_table, write
 
-PAGE = Path(__file__).parents[2] / "docs" / "call-path.md"
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "docs" / "call-path.md"
+COMPATIBILITY = CHECKOUT / "docs" / "compatibility.md"
 
 
 def test_the_tables_in_the_docs_are_those_in_the_code() -> None:
@@ -30,3 +34,34 @@ def test_the_table_tells_of_every_outcome_what_it_is_and_what_follows() -> None:
 def test_every_routed_operation_is_told_of() -> None:
     told = PAGE.read_text(encoding="utf-8").partition("## The operations")[2].partition("## The settings")[0]
     assert all(operation in told for operation in OPERATIONS)
+
+
+def locked(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", (CHECKOUT / lock).read_text(), re.MULTILINE))
+
+
+def test_the_lowest_boto3_that_is_declared_is_the_one_that_is_tested() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    lowest = locked("tests/compat/boto3-floor.lock")
+    assert project["dependencies"] == [f"boto3>={lowest['boto3']}"]
+    assert lowest["botocore"] == lowest["boto3"]
+
+
+def test_the_compatibility_page_names_the_versions_that_are_locked() -> None:
+    """Stale? `dev.py test tests/compat --write-page` writes it."""
+    rows = re.findall(r"^\| (\S+) \| (\d\S*) \|", COMPATIBILITY.read_text(), re.MULTILINE)
+    newest, lowest = locked("requirements.lock"), locked("tests/compat/boto3-floor.lock")
+    frameworks = locked("tests/compat/requirements.lock")
+    assert dict(rows[:2]) == {"lowest": lowest["boto3"], "newest": newest["boto3"]}
+    assert len(rows) > 10
+    assert [(name, frameworks[name]) for name, _ in rows[2:]] == rows[2:]
+
+
+def test_locks_hold_no_address() -> None:
+    for lock in ("requirements.lock", "tests/compat/requirements.lock", "tests/compat/boto3-floor.lock"):
+        assert "://" not in (CHECKOUT / lock).read_text()
+
+
+def test_the_frameworks_are_no_part_of_the_service() -> None:
+    ours = locked("requirements.lock")
+    assert not {"langchain-aws", "strands-agents", "instructor", "agno", "aiobotocore", "gevent"} & ours.keys()
