@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+import gc
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,6 +42,15 @@ def framework(request: pytest.FixtureRequest, session: Any, controller: Any, set
 def session() -> Any:
     """One for all: reading Bedrock's service model takes longer than the calls."""
     return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Frameworks leave event loops and sockets to the garbage collector: what it says of them is not ours."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture
