@@ -237,3 +237,24 @@ assert os.waitpid(children[0], 0)[1] == 0
     assert (done.returncode, done.stderr) == (0, "")
     assert controller.total("calls") == 4
     assert len({shim for shim, _ in controller.seen}) == 2
+
+
+def test_a_fork_that_python_is_not_told_of_is_noticed_all_the_same(controller, settings, snapshot, model) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    program = """
+import ctypes
+mine = client()
+ask(mine)
+pid = ctypes.CDLL(None).fork()  # as a server written in C does
+if pid == 0:
+    mine = client()
+ask(mine); ask(mine)
+assert crossfade.flush()
+if pid == 0:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    done = run(program, controller, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert controller.total("calls") == 5
+    assert len({shim for shim, _ in controller.seen}) == 2

@@ -29,6 +29,7 @@ class Shim:
     def __init__(self, settings: ShimSettings) -> None:
         self.settings = settings
         self.id = str(uuid.uuid4())
+        self.pid = os.getpid()
         self.board = Board()
         self.recorder = Recorder(telemetry(settings.telemetry))
         self._controller = Controller(settings.url, settings.token)
@@ -91,6 +92,11 @@ _switch = threading.Lock()
 def current() -> Shim | None:
     """The process's shim, running; None while none is installed."""
     shim = _current
+    if shim is None:
+        return None
+    if shim.pid != os.getpid():  # a fork that Python was not told of, as uwsgi's without threads
+        _after_fork()
+        shim = _current
     if shim is not None and not shim.started:  # after a fork
         shim.start()
     return shim
@@ -117,7 +123,7 @@ def end(timeout: float = EXIT_SECONDS) -> None:
     global _current
     with _switch:
         shim, _current = _current, None
-    if shim is not None:
+    if shim is not None and shim.pid == os.getpid():  # what a parent has to deliver is the parent's
         shim.stop(timeout)
 
 
