@@ -51,6 +51,7 @@ to do), 130 Ctrl-C. CI=true: test is --full, and a missing browser fails it.
 ROOT = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COMPAT = "tests/compat"
+JAVASCRIPT = ROOT / COMPAT / "javascript"
 AT_THE_FLOOR = [f"tests/shim/test_{name}.py" for name in ("boto3", "client", "counted", "policy_rows", "streams")]
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
@@ -262,6 +263,19 @@ def playwrights_own_runs() -> bool:
     return False
 
 
+def ensure_javascript() -> None:
+    """The AWS SDK for JavaScript, from its lock, for tests/compat; without npm they say why they skip."""
+    lock, made = JAVASCRIPT / "package-lock.json", JAVASCRIPT / "node_modules" / "crossfade.stamp"
+    if not lock.exists() or (made.exists() and made.read_text() == lock.read_text()):
+        return
+    if shutil.which("npm") is None:
+        say("no npm found: what asks from JavaScript is skipped (install nodejs and npm to run it)")
+        return
+    attempt(["npm", "ci", "--prefix", JAVASCRIPT, "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300)
+    if made.parent.exists():
+        made.write_text(lock.read_text())
+
+
 def attempt(command: list[str | Path], *, seconds: float) -> None:
     """Runs a command that may fail, in bounded time; says its last line if it does."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -310,6 +324,7 @@ def test(arguments: list[str]) -> int:
         codes.append(run("-m", "pytest", *([] if full else ["-m", "not slow"]), *selection))
     if compat or (full and not paths):
         ensure_venv(FRAMEWORKS)
+        ensure_javascript()
         options = [argument for argument in arguments if argument not in paths]
         codes.append(run("-m", "pytest", *options, *(compat or [COMPAT]), venv=FRAMEWORKS))
         if not paths:

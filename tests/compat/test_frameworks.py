@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,8 +18,11 @@ import pytest
 import crossfade
 from crossfade.core.model import Model
 from crossfade.core.route import Route
+from crossfade.shim import runtime
+from crossfade.shim.settings import read_settings
 
-from .frameworks import IN_PROCESS, find
+from ..shim.beside import Beside
+from .frameworks import EVERY, IN_PROCESS, find
 
 ROUTE = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
 """The id services send today: frameworks read their own things into it."""
@@ -25,17 +30,46 @@ TEXT = "bonjour tout le monde"
 CALL = 'call weather {"city": "Oslo"}'
 EAST, WEST = "us-east-1", "us-west-2"
 
+CALLERS = {
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_REGION": EAST,
+    "AWS_REGION_NAME": EAST,
+    "OPENAI_API_KEY": "any",
+}
+"""What the sidecar's callers are set up with: it signs anew, with what it has itself."""
+NODE = Path(__file__).parent / "javascript" / "node_modules"
 WAYS = ("answer", "stream", "tool", "asynchronous")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
 
 
-@pytest.fixture(params=IN_PROCESS)
-def framework(request: pytest.FixtureRequest, session: Any, controller: Any, settings: Any, rollout: Any) -> Any:
-    """A framework on a session that Crossfade is installed in, with all calls assigned to green."""
+@pytest.fixture(params=EVERY)
+def framework(
+    request: pytest.FixtureRequest,
+    session: Any,
+    controller: Any,
+    settings: Any,
+    rollout: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Any]:
+    """A framework on a session that Crossfade is installed in, or before a sidecar; all calls are green's."""
     controller.serve_snapshot(rollout)
-    crossfade.install(session, **settings)
-    return find(request.param)(session, ROUTE)
+    if request.param in IN_PROCESS:
+        crossfade.install(session, **settings)
+        yield find(request.param)(session, ROUTE)
+        return
+    if request.param == "JavaScript" and not NODE.exists():
+        reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    shim = runtime.begin(read_settings(settings))
+    assert shim.feed.wait_for_first(5)
+    with Beside(shim, session._session) as sidecar:
+        framework = find(request.param)
+        name, rest = framework.environment
+        for variable, value in (CALLERS | {name: sidecar.url + rest}).items():
+            monkeypatch.setenv(variable, value)
+        yield framework(ROUTE)
 
 
 @pytest.fixture(scope="module")

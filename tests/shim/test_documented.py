@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -49,7 +50,11 @@ def test_the_lowest_boto3_that_is_declared_is_the_one_that_is_tested() -> None:
 
 def test_the_compatibility_page_names_the_versions_that_are_locked() -> None:
     """Stale? `dev.py test tests/compat --write-page` writes it."""
-    rows = re.findall(r"^\| (\S+) \| (\d\S*) \|", COMPATIBILITY.read_text(), re.MULTILINE)
+    found = re.findall(r"^\| (\S+) \| (\d\S*) \|", COMPATIBILITY.read_text(), re.MULTILINE)
+    packages = json.loads((CHECKOUT / "tests/compat/javascript/package-lock.json").read_text())["packages"]
+    for name, version in found:
+        assert "/" not in name or packages[f"node_modules/{name}"]["version"] == version
+    rows = [row for row in found if "/" not in row[0]]
     newest, lowest = locked("requirements.lock"), locked("tests/compat/boto3-floor.lock")
     frameworks = locked("tests/compat/requirements.lock")
     assert dict(rows[:2]) == {"lowest": lowest["boto3"], "newest": newest["boto3"]}
@@ -60,6 +65,7 @@ def test_the_compatibility_page_names_the_versions_that_are_locked() -> None:
 def test_locks_hold_no_address() -> None:
     for lock in ("requirements.lock", "tests/compat/requirements.lock", "tests/compat/boto3-floor.lock"):
         assert "://" not in (CHECKOUT / lock).read_text()
+    assert "resolved" not in (CHECKOUT / "tests/compat/javascript/package-lock.json").read_text()
 
 
 def test_the_frameworks_are_no_part_of_the_service() -> None:

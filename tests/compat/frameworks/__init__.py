@@ -28,13 +28,26 @@ IN_PROCESS = {
 }
 """Class -> module, in the order of the page. Imported one by one: together they take seconds."""
 
+THROUGH_SIDECAR = {
+    "LiteLLM": "through_litellm",
+    "DSPy": "through_dspy",
+    "Anthropic": "through_anthropic",
+    "OpenAISDK": "through_openai",
+    "JavaScript": "through_javascript",
+}
+"""The same for clients that are pointed at a sidecar."""
+EVERY = IN_PROCESS | THROUGH_SIDECAR
+
 
 class Framework:
-    """See above; asked with a session that Crossfade is installed in, and the id the service sends."""
+    """See above. Made of a session that Crossfade is installed in, and the model id the service sends; through the
+    sidecar of the model id alone, and each call says in a header or in its metadata that its key is ann."""
 
     package: ClassVar[str]
     line: ClassVar[str]
     cannot: ClassVar[Mapping[str, str]] = {}
+    environment: ClassVar[tuple[str, str]]
+    """The variable that says where the sidecar is, and what comes after its address."""
 
     def answer(self, text: str) -> str:
         raise NotImplementedError
@@ -58,4 +71,4 @@ def find(name: str) -> Any:
     """The class of a framework. What it warns of while it is imported is its own business."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return getattr(importlib.import_module(f".{IN_PROCESS[name]}", __name__), name)
+        return getattr(importlib.import_module(f".{EVERY[name]}", __name__), name)
