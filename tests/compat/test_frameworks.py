@@ -52,24 +52,35 @@ def framework(
     settings: Any,
     rollout: Any,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Any]:
+) -> Any:
     """A framework on a session that Crossfade is installed in, or before a sidecar; all calls are green's."""
     controller.serve_snapshot(rollout)
     if request.param in IN_PROCESS:
         crossfade.install(session, **settings)
-        yield find(request.param)(session, ROUTE)
-        return
+        return find(request.param)(session, ROUTE)
     if request.param == "JavaScript" and not NODE.exists():
         reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    shim = runtime.begin(read_settings(settings))
-    assert shim.feed.wait_for_first(5)
-    with Beside(shim, session._session) as sidecar:
-        framework = find(request.param)
-        name, rest = framework.environment
-        for variable, value in (CALLERS | {name: sidecar.url + rest}).items():
-            monkeypatch.setenv(variable, value)
-        yield framework(ROUTE)
+    assert runtime.begin(read_settings(settings)).feed.wait_for_first(5)
+    sidecar = request.getfixturevalue("sidecar")
+    framework = find(request.param)
+    name, rest = framework.environment
+    for variable, value in (CALLERS | {name: sidecar.url + rest}).items():
+        monkeypatch.setenv(variable, value)
+    return framework(ROUTE)
+
+
+class OfNow:
+    """The shim of this process, whichever it is now: each test has its own, and all have one sidecar."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(runtime.current(), name)
+
+
+@pytest.fixture(scope="module")
+def sidecar(session: Any) -> Iterator[Beside]:
+    with Beside(OfNow(), session._session) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from crossfade.core.snapshot import Snapshot
+from crossfade.shim.board import Board
+from crossfade.shim.recorder import Recorder
 from crossfade.shim.runtime import Shim
 from crossfade.sidecar.app import App, Limits
 from crossfade.sidecar.callers import Callers
@@ -26,7 +28,14 @@ class OfShim:
 
     def __init__(self, shim: Shim) -> None:
         self._shim = shim
-        self.board, self.recorder = shim.board, shim.recorder
+
+    @property
+    def board(self) -> Board:
+        return self._shim.board
+
+    @property
+    def recorder(self) -> Recorder:
+        return self._shim.recorder
 
     @property
     def snapshot(self) -> Snapshot | None:
