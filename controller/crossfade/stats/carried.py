@@ -16,7 +16,7 @@ from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 
 AT_ONCE = 512
