@@ -153,7 +153,7 @@ class State:
         )
         return Worked(
             before=self,
-            columns=columns,
+            columns=replace(columns, groups=None),  # a hundred times the rest
             a=a,
             variance=variance,
             phi=phi,
@@ -183,7 +183,8 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worked:
-    """B buckets judged by the same formulas, and what each came to on the way from `before` to `after`.
+    """B buckets judged by the same formulas, without their groups, and what each came to on the way from `before` to
+    `after`.
 
     `a`, `variance`, `phi` and what of it keys show (`together`), (B,) + S, are as known before each bucket, `soon` as
     known after it; `gate_phi` and `gate_soon` are the gate's. `log_e_worse` is before cap and phi, `log_e_gate` after
