@@ -83,9 +83,12 @@ def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bu
     found: dict[tuple[int, int], dict[Variant, Summary]] = {}
     for row in rows:
         found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = _summary(row)
-    groups: dict[tuple[int, int, Variant], dict[int, Summary]] = {}
-    for row in by_group:
-        groups.setdefault((row.bucket, row.step, Variant(row.variant)), {})[row.grp] = _summary(row)
+    groups = {
+        (row.bucket, row.step, Variant(row.variant)): {
+            group: Summary(n, float(s), float(q)) for group, n, s, q in zip(row.grp, row.n, row.s, row.q, strict=True)
+        }
+        for row in by_group
+    }
     return tuple(
         Bucket(
             start,

@@ -40,7 +40,7 @@ class Carried:
         parts: list[Worked] = []
         state = self.state
         for begin in range(0, len(buckets), AT_ONCE):
-            state = state.counted(to_columns(buckets[begin : begin + AT_ONCE]))
+            state = state.counted(to_columns(buckets[begin : begin + AT_ONCE], grouped=False))
         for begin in range(0, len(judged), AT_ONCE):
             parts += (parts[-1].after if parts else state).worked(to_columns(judged[begin : begin + AT_ONCE]))
         return judged, Carried(state=parts[-1].after if parts else state, pending=pending), parts
