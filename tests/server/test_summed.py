@@ -215,6 +215,15 @@ def test_schedulers_that_sum_up_at_once_make_one_sum(plane: Plane) -> None:
     check_rollout(plane, sent)
 
 
+def test_a_scheduler_whose_clock_is_ahead_sums_nothing_too_soon(plane: Plane) -> None:
+    """What comes in after its ten minutes were summed would never count."""
+    plane.now = datetime.now(UTC)
+    rollout = plane.register()
+    plane.observe(plane.row("blue", 7, rollout=rollout.id))
+    sum_up_pass(plane.engine, now=plane.now + timedelta(hours=1))
+    assert plane.one("SELECT count(*) FROM summed") == 0
+
+
 def test_it_is_dropped_with_the_day_it_was_received(plane: Plane) -> None:
     plane.observe(plane.row("blue", 7))
     sum_up(plane.engine, now=plane.later(2 * SPAN))

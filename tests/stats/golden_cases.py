@@ -350,6 +350,15 @@ CASES = (
         step=0,
     ),
     Case(
+        name="keys from the fortieth bucket on, better until then",
+        buckets=drawn(185, 40, rate(0.1), rate(0.03), weight=0.5)
+        + by_user(186, 20, rate(0.1), rate(0.15), weight=0.5, users=300, start=40),
+        history=bad(10_000, 1_000),
+        margin="2",
+        weights=("50",),
+        step=0,
+    ),
+    Case(
         name="users of whom a few are green's: more calls will not do",
         buckets=by_user(190, 40, rate(0.3), rate(0.2), weight=0.15, users=60, spread=0.6),
         history=bad(10_000, 3_000),

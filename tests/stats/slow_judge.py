@@ -479,6 +479,7 @@ def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, boo
     started: list[list[Real]] = []
     mixture = counts = peak = mp.mpf(0)
     rises, tempering = 0, mp.mpf(0)
+    begun_with: Real | None = None
     for t, row in enumerate(rows):
         share = 1 - quarter if t == 0 else quarter * (waiting(t - 1) - waiting(t))
         started.append([share * real(w) for w in weights])
@@ -490,7 +491,8 @@ def worse(rows: Sequence[Judged], margin: Real, needed: Real) -> tuple[Real, boo
         used = (t + 1) / tempering
         counts = mixture * min(mp.mpf(1), used / row.soon) if mixture > 0 else mixture
         if (block := late[t]) is not None:
-            counts = mp.log(mp.mpf(9) / 10 * mp.exp(counts) + mp.mpf(1) / 10 * block)
+            begun_with = min(ONE, mp.exp(before)) if begun_with is None else begun_with
+            counts = mp.log(mp.mpf(9) / 10 * mp.exp(counts) + mp.mpf(1) / 10 * begun_with * block)
         if rises >= 2:
             peak = max(peak, counts)
     return (peak if peak >= needed else counts), rises >= 2

@@ -16,6 +16,7 @@ from crossfade.stats.state import State, start_state
 
 KEYED = to_columns(by_user(3, 250, fails(0.1), fails(0.1), weight=0.4, users=200))
 ONES = np.ones(len(KEYED))
+NONE = np.zeros(len(KEYED))
 
 
 def fresh() -> State:
@@ -24,13 +25,13 @@ def fresh() -> State:
 
 def test_without_keys_there_are_none() -> None:
     columns = to_columns(drawn(np.random.default_rng(1), 20, blue=0.1, green=0.3, weight=0.5))
-    late, block = start_block().after(columns, np.zeros((20, 5)), np.ones(20), np.ones(20))
+    late, block = start_block().after(columns, np.zeros((20, 5)), np.ones(20), np.ones(20), np.zeros(20))
     assert late is None
     assert block.buckets == 0
 
 
 def test_no_evidence_leaves_e_at_one_through_every_block() -> None:
-    late, block = start_block().after(KEYED, np.zeros((250, 5)), ONES, ONES)
+    late, block = start_block().after(KEYED, np.zeros((250, 5)), ONES, ONES, NONE)
     assert late is not None
     assert late == pytest.approx(np.zeros(250), abs=1e-9)
     assert block.log_ended == pytest.approx(np.log(1 - to_come(np.array(2.0))))
@@ -46,7 +47,7 @@ def test_what_is_over_keeps_what_it_has() -> None:
     """Evidence in the first block alone: later ones neither add to it nor take from it."""
     log_e = np.zeros((250, 5))
     log_e[:30] = 0.5
-    late, _ = start_block().after(KEYED, log_e, ONES, ONES)
+    late, _ = start_block().after(KEYED, log_e, ONES, ONES, NONE)
     assert late is not None
     assert late[-1] == pytest.approx(late[99], abs=1e-3)
     assert late[-1] > 5
@@ -55,11 +56,27 @@ def test_what_is_over_keeps_what_it_has() -> None:
 def test_keys_that_come_in_the_middle_begin_the_first_block() -> None:
     groups = np.array(KEYED.groups)
     groups[:40] = 0
-    late, block = start_block().after(replace(KEYED, groups=groups), np.zeros((250, 5)), ONES, ONES)
+    late, block = start_block().after(replace(KEYED, groups=groups), np.zeros((250, 5)), ONES, ONES, NONE)
     assert late is not None
     assert np.isneginf(late[:40]).all()
     assert np.isfinite(late[40:]).all()
     assert block.buckets == 210
+
+
+def test_the_first_key_adds_nothing_to_evidence_that_green_is_no_worse() -> None:
+    """A mixture that begins at 1 where E has fallen to 0.07 would more than double it: that is no test martingale."""
+    good = drawn(np.random.default_rng(2), 1500, blue=0.05, green=0.03, weight=0.5)
+    one_key = replace(to_columns(good[-1:]), groups=np.array(KEYED.groups[:1]))
+    before = fresh().after(to_columns(good))
+    after = before.after(replace(one_key, s_g=np.zeros(1), q_g=np.zeros(1), s_b=np.zeros(1), q_b=np.zeros(1)))
+    assert before.worse.log_mixture < -2
+    assert after.block.buckets == 1
+    assert after.worse.log_e == pytest.approx(before.worse.log_mixture)
+
+
+def test_blocks_begin_with_no_more_than_one() -> None:
+    late, _ = start_block().after(KEYED, np.zeros((250, 5)), ONES, ONES, np.full(250, 2.0))
+    assert late == pytest.approx(np.zeros(250), abs=1e-9)
 
 
 def test_a_green_that_goes_bad_late_is_found_sooner_than_by_all_that_came_before() -> None:

@@ -36,9 +36,10 @@ def carry(connection: Connection, stored: Stored, now: datetime) -> list[Carried
         else:
             before, after = from_document(old.document, _fresh(stored, check)), old.sealed
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
-        buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
-        state = before.at(stored.rollout.step, _gate_margin(stored, check)).after(buckets)
-        if old is None or buckets or state.state is not before.state:
+        state = before.at(stored.rollout.step, _gate_margin(stored, check))
+        for buckets in buckets_between(connection, stored, check, after=after, sealed=sealed, length=length):
+            state = state.after(buckets)
+        if old is None or state.state is not before.state:
             store.put(
                 connection,
                 rollout_id=stored.rollout.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -88,6 +89,12 @@ def begin(engine: Engine, *, snapshot: bool = False) -> Iterator[Connection]:
         if isinstance(error.orig, psycopg.errors.UndefinedTable):
             raise Unavailable("the database has no tables of Crossfade: run `crossfade migrate`") from error
         raise
+
+
+def clock(connection: Connection) -> datetime:
+    """Postgres's own time."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
 
 
 def one_line(error: BaseException) -> str:

@@ -6,8 +6,9 @@ evidence of any past moment is a function of the stored rows alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -27,6 +28,8 @@ from crossfade.server.traffic import traffic
 
 THROTTLED_LATELY = timedelta(minutes=1)
 MISCONFIGURED_LATELY = timedelta(minutes=5)
+AT_ONCE = 500
+"""Buckets read at a time."""
 
 
 def evidence(
@@ -41,8 +44,10 @@ def evidence(
 def _series(connection: Connection, stored: Stored, check: Check, length: int, now: datetime) -> Series:
     after = first_bucket(stored, check, length) - length
     sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
-    buckets = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
-    return Series(check.metric, buckets, read_history(connection, stored, check, began(stored, check)))
+    parts = buckets_between(connection, stored, check, after=after, sealed=sealed, length=length)
+    return Series(
+        check.metric, tuple(chain.from_iterable(parts)), read_history(connection, stored, check, began(stored, check))
+    )
 
 
 def began(stored: Stored, check: Check) -> datetime:
@@ -60,22 +65,17 @@ def first_bucket(stored: Stored, check: Check, length: int) -> int:
 
 
 def buckets_between(
-    connection: Connection,
-    stored: Stored,
-    check: Check,
-    *,
-    after: int,
-    sealed: int,
-    length: int,
-    variants: Iterable[Variant] = Variant,
-) -> tuple[Bucket, ...]:
-    """The check's buckets that start in (`after`, `sealed`], in time order, with what they have of these variants."""
-    if sealed <= after:
-        return ()
-    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
+    connection: Connection, stored: Stored, check: Check, *, after: int, sealed: int, length: int
+) -> Iterator[tuple[Bucket, ...]]:
+    """The check's buckets that start in (`after`, `sealed`], in time order, so many at a time as memory should hold
+    the rows of: a day of calls with keys has millions."""
+    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
     place |= {"seal": length + check.maturity, "length": length}
-    rows = losses(connection, check, **place, variants=variants)
-    return _buckets(rows, group_sums(connection, check, **place) if rows else ())
+    for begin in range(after, sealed, AT_ONCE * length):
+        part = place | {"after": begin, "sealed": min(sealed, begin + AT_ONCE * length)}
+        rows = losses(connection, check, **part)
+        if rows:
+            yield _buckets(rows, group_sums(connection, check, **part))
 
 
 def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
@@ -83,9 +83,12 @@ def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bu
     found: dict[tuple[int, int], dict[Variant, Summary]] = {}
     for row in rows:
         found.setdefault((row.bucket, row.step), {})[Variant(row.variant)] = _summary(row)
-    groups: dict[tuple[int, int, Variant], dict[int, Summary]] = {}
-    for row in by_group:
-        groups.setdefault((row.bucket, row.step, Variant(row.variant)), {})[row.grp] = _summary(row)
+    groups = {
+        (row.bucket, row.step, Variant(row.variant)): {
+            group: Summary(n, float(s), float(q)) for group, n, s, q in zip(row.grp, row.n, row.s, row.q, strict=True)
+        }
+        for row in by_group
+    }
     return tuple(
         Bucket(
             start,
@@ -138,16 +141,18 @@ def _waiting(connection: Connection, stored: Stored, judgement: Judgement, now: 
     for check in (verdict.check for verdict in judgement.lacking):
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
         after = max(sealed, first_bucket(stored, check, length) - length)
-        buckets = buckets_between(
+        rows = losses(
             connection,
-            stored,
             check,
+            rollout=stored.rollout.id,
+            route=stored.route_id,
             after=after,
             sealed=int(now.timestamp()),
+            seal=length + check.maturity,
             length=length,
             variants=(Variant.GREEN,),
         )
-        found[check.metric] = sum(bucket.green.n for bucket in buckets if bucket.step == stored.rollout.step)
+        found[check.metric] = sum(row.n for row in rows if row.step == stored.rollout.step)
     return {metric: n for metric, n in found.items() if n}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from crossfade.errors import Unavailable
 from crossfade.server import logs
-from crossfade.server.database import begin, connect, probe
+from crossfade.server.database import begin, clock, connect, probe
 from crossfade.server.settings import Settings
 from crossfade.server.store import heartbeats, partitions, rollouts, shims
 from crossfade.server.store.losses import HISTORY
@@ -82,10 +82,15 @@ def one_pass(engine: Engine, name: str) -> None:
     _away = False
 
 
-def sum_up_pass(engine: Engine) -> None:
-    """Sums up what has come in. While Postgres is away it waits for the next time."""
+def sum_up_pass(engine: Engine, *, now: datetime | None = None) -> None:
+    """Sums up what has come in. While Postgres is away it waits for the next time.
+
+    No further than Postgres's own clock: what is summed too soon, by a clock that is ahead, never counts all it should.
+    """
     try:
-        sum_up(engine, now=datetime.now(UTC))
+        with begin(engine) as connection:
+            theirs = clock(connection)
+        sum_up(engine, now=min(now or datetime.now(UTC), theirs))
     except Unavailable as error:
         log.warning(str(error), action="summing_postponed")
 

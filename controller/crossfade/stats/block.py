@@ -5,7 +5,8 @@ that begins later needs only what has happened since. So, from the first call wi
 100 judged buckets, and in each a process against "green is no worse" begins anew, with phi of that block alone. When
 its block is over it keeps what it has. Their weights are fixed beforehand, g(j) = 1 / (1 + log(1 + j)) being the share
 of the blocks after the j-th, so the mixture of them all is an e-process as each is. It gets a tenth of the check's
-e-value, the processes of `stats.worse` the rest.
+e-value, the processes of `stats.worse` the rest: a tenth of what that is worth when the first key comes, and of no more
+than 1. At 1 whatever it was before, it would add what no evidence had earned.
 """
 
 from __future__ import annotations
@@ -33,30 +34,36 @@ def to_come(j: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Of the shape S: `buckets` since the first with a key, `log_ended` the log of weight x e-value of the blocks that
-    are over. Of the block under way `log_mass`, S + (5,), as in `Worse`, `tempering` the sum of 1 / phi over its
-    buckets, `together` its groups.
+    """Of the shape S: `log_worth` the log of what the mixture began with, `buckets` since the first with a key,
+    `log_ended` the log of weight x e-value of the blocks that are over. Of the block under way `log_mass`, S + (5,),
+    as in `Worse`, `tempering` the sum of 1 / phi over its buckets, `together` its groups.
     """
 
+    log_worth: Floats
     log_mass: Floats
     log_ended: Floats
     buckets: Floats
     tempering: Floats
     together: Together
 
-    def after(self, columns: Columns, log_e: Floats, phi: Floats, soon: Floats) -> tuple[Floats | None, Block]:
+    def after(
+        self, columns: Columns, log_e: Floats, phi: Floats, soon: Floats, log_before: Floats
+    ) -> tuple[Floats | None, Block]:
         """(what of the mixture counts after each bucket, (B,) + S, -inf before the first key; None without any key;
-        the block after the last). Given log E before cap and phi, (B,) + S + (5,), and phi and soon of what jumps.
+        the block after the last). Given log E before cap and phi, (B,) + S + (5,), phi and soon of what jumps, and the
+        log of what the processes of `stats.worse` are worth before each bucket, (B,) + S.
         """
         first = self._first_key(columns)
         if first is None:
             return None, self
-        block, path = self, [np.full((first, *self.buckets.shape), -np.inf)]
+        begun = self.buckets > 0
+        block = replace(self, log_worth=np.where(begun, self.log_worth, np.minimum(0.0, log_before[first])))
+        path = [np.full((first, *self.buckets.shape), -np.inf)]
         while first < len(columns):
             room = BLOCK - int((block.buckets % BLOCK).max())
             part = slice(first, first + room)
             counts, block = block._along(columns.part(part), log_e[part], phi[part], soon[part])
-            path.append(counts)
+            path.append(block.log_worth + counts)
             first += room
         return np.concatenate(path), block
 
@@ -87,6 +94,7 @@ class Block:
         full = buckets[-1] % BLOCK == 0
         fresh = start_block(full.shape)
         return counts, Block(
+            log_worth=self.log_worth,
             log_mass=np.where(full[..., None], fresh.log_mass, masses[-1]),
             log_ended=np.where(full, over[-1], self.log_ended),
             buckets=buckets[-1],
@@ -99,6 +107,7 @@ def start_block(runs: tuple[int, ...] = ()) -> Block:
     """Before the first bucket."""
     nothing = np.zeros(runs)
     return Block(
+        log_worth=nothing,
         log_mass=np.tile(np.log(WORSE_WEIGHTS), (*runs, 1)),
         log_ended=np.full(runs, NOTHING),
         buckets=nothing,

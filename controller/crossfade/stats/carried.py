@@ -16,7 +16,7 @@ from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 
 AT_ONCE = 512
@@ -40,7 +40,7 @@ class Carried:
         parts: list[Worked] = []
         state = self.state
         for begin in range(0, len(buckets), AT_ONCE):
-            state = state.counted(to_columns(buckets[begin : begin + AT_ONCE]))
+            state = state.counted(to_columns(buckets[begin : begin + AT_ONCE], grouped=False))
         for begin in range(0, len(judged), AT_ONCE):
             parts += (parts[-1].after if parts else state).worked(to_columns(judged[begin : begin + AT_ONCE]))
         return judged, Carried(state=parts[-1].after if parts else state, pending=pending), parts

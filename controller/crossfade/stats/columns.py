@@ -68,8 +68,8 @@ class Columns:
 _NAMES = Columns.__slots__
 
 
-def to_columns(buckets: Sequence[Bucket]) -> Columns:
-    """The buckets of one rollout as arrays, in the order given: S = ()."""
+def to_columns(buckets: Sequence[Bucket], *, grouped: bool = True) -> Columns:
+    """The buckets of one rollout as arrays, in the order given: S = (). Their groups only if wanted."""
     rows = [(k.step, *_sums(k)) for k in buckets]
     table = np.array(rows, dtype=np.float64).reshape(-1, 7).T.copy()
     return Columns(
@@ -80,7 +80,7 @@ def to_columns(buckets: Sequence[Bucket]) -> Columns:
         n_b=table[4],
         s_b=table[5],
         q_b=table[6],
-        groups=_groups(buckets),
+        groups=_groups(buckets) if grouped else None,
     )
 
 

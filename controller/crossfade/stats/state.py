@@ -128,8 +128,10 @@ class State:
         phi, soon = np.maximum(jumps, keyed), np.maximum(jumps_soon, keyed_soon)
         bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary)
         log_e = log_e_worse(columns, a, variance, self.margin, self.binary)
-        late, block = self.block.after(columns, log_e, jumps, jumps_soon)
-        along = self.worse.along(tempered(log_e, phi, keyed), phi, soon, late)
+        along = self.worse.along(tempered(log_e, phi, keyed), phi, soon)
+        late, block = self.block.after(columns, log_e, jumps, jumps_soon, along.log_before)
+        if late is not None:
+            along = along.beside(late, self.worse.peak)
         here = columns.step == self.step
         at_step, at_step_soon, step_together = self.step_together.after(columns, here)
         gate_phi, gate_soon = np.maximum(jumps, at_step), np.maximum(jumps_soon, at_step_soon)
@@ -151,7 +153,7 @@ class State:
         )
         return Worked(
             before=self,
-            columns=columns,
+            columns=replace(columns, groups=None),  # a hundred times the rest
             a=a,
             variance=variance,
             phi=phi,
@@ -181,7 +183,8 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worked:
-    """B buckets judged by the same formulas, and what each came to on the way from `before` to `after`.
+    """B buckets judged by the same formulas, without their groups, and what each came to on the way from `before` to
+    `after`.
 
     `a`, `variance`, `phi` and what of it keys show (`together`), (B,) + S, are as known before each bucket, `soon` as
     known after it; `gate_phi` and `gate_soon` are the gate's. `log_e_worse` is before cap and phi, `log_e_gate` after

@@ -3,8 +3,8 @@
 Users who keep their variant and differ from one another shift green's difference in all buckets alike, which no jump
 from bucket to bucket shows. The keys of each variant fall into 128 groups by a hash of their own, so that all calls of
 one user are in one. With m the mean loss of a bucket's N calls, a call of green that lost y adds (n_b / N) (y - m) to
-the score of its group, a call of blue (n_g / N) (y - m): all scores of green less all of blue are twice what the
-conditional test of no difference rests on. Of each variant
+the score of its group, a call of blue (n_g / N) (y - m): all scores of green less all of blue are what the conditional
+test of no difference rests on, s_g - n_g m. Of each variant
 
     phi = (sum over groups (U_k - e C_k)^2 / (1 - sum (C_k / C)^2) + rest) / nominal
 

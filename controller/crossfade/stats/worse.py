@@ -15,7 +15,7 @@ learnt, so evidence in favour of a roll-back counts only as far as today's phi w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,9 +69,9 @@ class Worse:
         soon after each, (B,) + S."""
         return self.ended(self.along(tempered(log_e, phi, np.ones_like(phi)), phi, soon)) if len(log_e) else self
 
-    def along(self, log_e: Floats, phi: Floats, soon: Floats, late: Floats | None = None) -> Along:
-        """After each of more buckets, of which there is at least one: tempered log e-values, (B,) + S + (5,), phi
-        before and soon after each, and what the blocks count, -inf where there are none, (B,) + S each.
+    def along(self, log_e: Floats, phi: Floats, soon: Floats) -> Along:
+        """After each of more buckets, of which there is at least one: tempered log e-values, (B,) + S + (5,), and phi
+        before and soon after each, (B,) + S.
         """
         begun = running(self.buckets, np.ones_like(phi))
         path, masses, waiting = self._path(log_e, begun)
@@ -79,20 +79,17 @@ class Worse:
         tempering = running(self.tempering, 1 / phi)[1:]
         used = begun[1:] / tempering
         counts = counted(path, used, soon)
-        if late is not None:
-            both = np.logaddexp(np.log(1 - BLOCKS) + counts, np.log(BLOCKS) + late)
-            counts = np.where(late > -np.inf, both, counts)
         rises = running(self.rises, path > before + 1e-12)[1:]
-        confirmed = np.where(rises >= LEAST_RISES, counts, 0.0)
         return Along(
             tempered=log_e,
             log_mass=masses,
             log_waiting=waiting,
+            log_before=before,
             log_mixture=path,
             used=used,
             log_e=counts,
             rises=rises,
-            peak=np.maximum.accumulate(np.concatenate((self.peak[None], confirmed)))[1:],
+            peak=_peaks(self.peak, counts, rises),
             tempering=tempering,
         )
 
@@ -130,18 +127,34 @@ class Worse:
 class Along:
     """The process after each of B buckets: `tempered` (log e-values capped and divided by phi) and `log_mass` are
     (B,) + S + (5,), the others (B,) + S and as in `Worse`; `log_waiting` is the log of the weight of the starts to
-    come, `used` the mean phi used so far, `log_e` what of `log_mixture` counted then.
+    come, `log_before` the mixture before the bucket, `used` the mean phi used so far, `log_e` what counted then.
     """
 
     tempered: Floats
     log_mass: Floats
     log_waiting: Floats
+    log_before: Floats
     log_mixture: Floats
     used: Floats
     log_e: Floats
     rises: Floats
     peak: Floats
     tempering: Floats
+
+    def beside(self, late: Floats, peak: Floats) -> Along:
+        """With what the blocks count after each bucket, (B,) + S, -inf where there are none; `peak` is that of before,
+        shape S.
+        """
+        both = np.logaddexp(np.log(1 - BLOCKS) + self.log_e, np.log(BLOCKS) + late)
+        counts = np.where(late > -np.inf, both, self.log_e)
+        return replace(self, log_e=counts, peak=_peaks(peak, counts, self.rises))
+
+
+def _peaks(before: Floats, log_e: Floats, rises: Floats) -> Floats:
+    """The highest of `log_e`, (B,) + S, after each bucket, of those after the second that raised it."""
+    confirmed = np.where(rises >= LEAST_RISES, log_e, 0.0)
+    peaks: Floats = np.maximum.accumulate(np.concatenate((before[None], confirmed)))[1:]
+    return peaks
 
 
 def start_worse(runs: tuple[int, ...] = ()) -> Worse:

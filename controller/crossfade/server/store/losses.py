@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from crossfade.core.evidence import Summary
 from crossfade.core.metric import metric_of
@@ -113,8 +113,9 @@ def group_sums(
     seal: float,
     length: int,
 ) -> Sequence[Row[Any]]:
-    """(bucket, step, variant, grp, n, s, q): of what `losses` gives, the calls with a key by its group (0..127). Of the
-    error rate and of scores; other metrics are not recorded by key.
+    """(bucket, step, variant, grp, n, s, q): of what `losses` gives, the calls with a key, the last four a list each
+    with one place for a group (0..127) that has any. Of the error rate and of scores; other metrics are not recorded
+    by key.
     """
     place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
     if check.is_score:
@@ -193,6 +194,17 @@ _BLUE_COUNTED = {
     for table in COUNTED_TABLES
 }
 
+
+def _by_group(each: str) -> TextClause:
+    """The rows of `each` as one for a bucket, step and variant: hundreds of times fewer to send and to take in."""
+    lists = ", ".join(f"array_agg({name} ORDER BY grp) AS {name}" for name in ("grp", "n", "s", "q"))
+    return text(f"""
+        SELECT bucket, step, variant, {lists} FROM ({each}) AS each
+        GROUP BY bucket, step, variant
+        ORDER BY bucket, step, variant
+    """)  # noqa: S608
+
+
 # A loss is 1 - score, averaged over a call's graders.
 _SCORES = text(
     """
@@ -210,7 +222,7 @@ _SCORES = text(
     ORDER BY bucket, step
     """
 )
-_SCORE_GROUPS = text(
+_SCORE_GROUPS = _by_group(
     """
     SELECT bucket, step, variant, grp, count(*) AS n, sum(loss) AS s, sum(loss * loss) AS q
     FROM (
@@ -222,7 +234,6 @@ _SCORE_GROUPS = text(
         GROUP BY called_at, step, variant, call, grp
     ) AS calls
     GROUP BY bucket, step, variant, grp
-    ORDER BY bucket, step, variant, grp
     """
 )
 _BLUE_SCORES = text(
@@ -237,7 +248,7 @@ _BLUE_SCORES = text(
     """
 )
 
-_GROUPS = text(
+_GROUPS = _by_group(
     f"""
     SELECT bucket, step, variant, key::smallint AS grp,
            sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s,
@@ -245,7 +256,6 @@ _GROUPS = text(
     FROM observations, jsonb_each(groups) {_SEALED}
     GROUP BY bucket, step, variant, key
     HAVING sum((value ->> 0)::bigint) > 0
-    ORDER BY bucket, step, variant, key::smallint
     """  # noqa: S608
 )
 

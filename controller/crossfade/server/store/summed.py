@@ -1,8 +1,10 @@
 """Summed: the observations of one rollout as one row for ten minutes, step and variant, whatever shims they came from.
 
 A row holds what was *received* in its ten minutes, of any bucket, so it never changes: what comes late is in a later
-one. It is made once nothing more can be committed with a time of reception in it. Only a saving of work: what is not
-summed yet, or lies only partly in what is asked for, is read from the observations, and adds up to the very same.
+one. It is made once nothing more should be committed with a time of reception in it. A batch that takes longer than
+`SETTLED`, or is stamped by a clock so far behind, is missing from histories and from counts of calls; not from what is
+judged, which is read from the observations. Only a saving of work: what is not summed yet, or lies only partly in what
+is asked for, is read from them too, and adds up to the same.
 """
 
 from __future__ import annotations
