@@ -66,8 +66,9 @@ def account(
 def _charged_to_arm(own: Sequence[Tried], incompatible: bool) -> Outcome | None:
     if incompatible:
         return Outcome.INCOMPATIBLE
-    for outcome in _ARM:
-        if any(attempt.outcome is outcome for attempt in own):
+    failed = [attempt for attempt in own if attempt.outcome is not Outcome.OK]
+    for outcome in _ARM if failed else ():
+        if any(attempt.outcome is outcome for attempt in failed):
             return outcome
-    cut_in = {attempt.region for attempt in own if attempt.outcome is Outcome.TRUNCATED}
+    cut_in = {attempt.region for attempt in failed if attempt.outcome is Outcome.TRUNCATED}
     return Outcome.TRUNCATED if len(cut_in) >= _REGIONS_TO_BLAME else None

@@ -12,6 +12,7 @@ from urllib3.util import Timeout
 
 from crossfade.errors import SetupError
 from crossfade.shim.attempt import HERE, Attempt
+from crossfade.shim.useragent import keep_user_agent
 
 SERVICE = "bedrock-runtime"
 _RETRY_ID = f"retry-config-{SERVICE}"
@@ -70,6 +71,7 @@ def adopt(client: Any) -> None:
         events.register_last(f"before-endpoint-resolution.{SERVICE}", steer_endpoint, unique_id="crossfade-endpoint")
         _own_retries(events)
         _own_timeouts(client)
+        keep_user_agent(client)
         client.__dict__[_MARK] = True
 
 

@@ -118,6 +118,10 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     stops: list[Stop] = []
     closed_off: list[Stop] = []
     for position, (model, flags) in enumerate(zip(models, opened, strict=True)):
+        if not any(flags):
+            ranked = _ranked(call, model.targets, now, probe=position == 0)
+            stops += [Stop(model=model, target=target) for target in ranked]
+            continue
         is_open = dict(zip(model.targets, flags, strict=True))
         if all(flags) and any(any_closed[position + 1 :]):
             # This Model is down everywhere; a later one is not, and is asked first.
