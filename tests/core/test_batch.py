@@ -44,6 +44,8 @@ WHOLE = Row(
     stops={"end_turn": 9},
     keyed=9,
     groups={0: (4, 4), 127: (5, 5)},
+    copies=9,
+    pairs={"0,,,,|1,1000,0,7,max_tokens": 4, "1,3,,,|0,3,,,": 5},
 )
 
 

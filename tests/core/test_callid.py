@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.callid import BadCallId, mint, read
+from crossfade.core.callid import BadCallId, copied, mint, read
 from crossfade.core.split import Variant
 
 KEY = b"k" * 32
@@ -38,6 +38,22 @@ def test_a_call_id_reads_back_what_was_minted() -> None:
 @pytest.mark.parametrize("group", [None, 0, 127])
 def test_a_call_id_carries_the_group_of_the_key(group: int | None) -> None:
     assert read(KEY, made(group=group)).group == group
+
+
+def test_the_id_of_a_copy_is_greens_and_finds_its_call() -> None:
+    text = made(variant=Variant.BLUE, group=5)
+    call, copy = read(KEY, text), read(KEY, copied(KEY, text))
+    assert (copy.rollout, copy.route, copy.step, copy.called_at) == (
+        call.rollout,
+        call.route,
+        call.step,
+        call.called_at,
+    )
+    assert (copy.variant, copy.group) == (Variant.GREEN, None)
+    assert copy.call[:-1] == call.call[:-1]
+    assert copy.call != call.call
+    with pytest.raises(BadCallId):
+        copied(b"x" * 32, text)
 
 
 def test_a_call_id_of_version_1_is_still_read_without_a_group() -> None:

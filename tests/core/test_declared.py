@@ -214,7 +214,7 @@ def test_settings_left_out_keep_their_defaults_and_busy_is_a_flag() -> None:
     assert read_settings(reader).busy is True
     assert problems_of(reader) == ["policy.busy: must be true or false, not 1"]
     everything = settings_to_dict(Settings(busy=False), changed_only=False)
-    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 51)
+    assert (everything["deadline"], everything["busy"], len(everything)) == (60.0, False, 53)
 
 
 def test_every_number_of_the_policy_says_its_bounds_and_holds_to_them() -> None:
@@ -307,7 +307,7 @@ def test_a_snapshot_lacks_no_model_of_its_routes() -> None:
         ({"weight": -0.5}, "weight: is -0.5; must be at least 0 and at most 100"),
         ({"weight": 100.5}, "weight: is 100.5; must be at least 0 and at most 100"),
         ({"salt": ""}, "salt: must not be empty"),
-        ({"tint": 1}, "tint: is not a known field; allowed: green, rollout, salt, step, weight"),
+        ({"tint": 1}, "tint: is not a known field; allowed: green, rollout, salt, shadow, step, weight"),
     ],
 )
 def test_a_live_rollout_in_a_snapshot_says_what_each_field_may_hold(changes: dict[str, Any], problem: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.evidence import Bucket, Summary
+from crossfade.core.evidence import Bucket, Pairs, Summary
 
 losses = st.lists(st.floats(0, 1), max_size=30)
 numbers = st.one_of(st.floats(), st.integers(-3, 9))
@@ -96,3 +96,28 @@ def test_where_the_sum_of_losses_is_as_low_or_high_as_it_may_be_the_squares_are_
 ) -> None:
     with pytest.raises(ValueError, match="q, the sum of squared losses"):
         Summary(*sums)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=30))
+def test_sums_of_pairs_are_possible_and_agree_with_those_of_their_halves(pairs: list[tuple[float, float]]) -> None:
+    total = Pairs()
+    for blue, green in pairs:
+        d = green - blue
+        total += Pairs(1, max(0.0, d), max(0.0, -d), d * d)
+    assert total.n == len(pairs)
+    assert total.up - total.down == pytest.approx(sum(g for _, g in pairs) - sum(b for b, _ in pairs), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sums", [(1, 0.7, 0.7, 0.5), (1, -0.1, 0.0, 0.0), (2, 1.0, 0.0, 3.0), (1, math.nan, 0.0, 0.0), (-1, 0.0, 0.0, 0.0)]
+)
+def test_impossible_sums_of_pairs_are_refused(sums: tuple[int, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="impossible sums of pairs"):
+        Pairs(*sums)
+
+
+def test_buckets_of_pairs_add_up() -> None:
+    one = Bucket(10, 0, Summary(1, 1.0, 1.0), Summary(1, 0.0, 0.0), pairs=Pairs(1, 0.0, 1.0, 1.0))
+    two = Bucket(20, 0, Summary(1, 0.0, 0.0), Summary(1, 1.0, 1.0), pairs=Pairs(1, 1.0, 0.0, 1.0))
+    assert (one + two).pairs == Pairs(2, 1.0, 1.0, 2.0)
+    assert Bucket(0, 0).pairs is None

@@ -106,6 +106,11 @@ def test_a_row_of_another_time_is_left_out_and_its_calls_are_counted(bucket: int
         ({"keyed": 10, "groups": {"3": [1, True]}}, "rows[0].groups.3"),
         ({"keyed": 10, "groups": {"3": 1}}, "rows[0].groups.3"),
         ({"groups": [[1, 1]]}, "rows[0].groups"),
+        ({"copies": 11}, "rows[0].copies"),
+        ({"variant": "blue", "copies": 1}, "rows[0].copies"),
+        ({"copies": 2, "pairs": {"0,,,,|0,,,,": 3}}, "rows[0].pairs"),
+        ({"copies": 2, "pairs": {"0,,,,|0,,,,": -1}}, "rows[0].pairs.0,,,,|0,,,,"),
+        ({"copies": 2, "pairs": {"0,,,,": 1}}, "rows[0].pairs.0,,,,"),
         ({"colour": 1}, "rows[0].colour"),
     ],
 )

@@ -50,6 +50,27 @@ def test_a_weight_lies_above_0_and_below_100(weight: float) -> None:
     assert line == f"plan.steps[0].weight: is {weight:g}; must be at least 0.001 and below 100 percent"
 
 
+def test_a_shadow_step_comes_first_at_weight_0_and_reads_back_the_same() -> None:
+    plan = read(GOOD | {"steps": [{"shadow": 10, "bake": 60}, {"weight": 25}]})
+    assert (plan.steps[0].weight, plan.steps[0].shadow, plan.paired) == (0.0, 10.0, {0})
+    assert plan.gate_weight(0) == 25
+    assert plan.unshadowed.steps == plan.steps[1:]
+    assert read(plan_to_dict(plan)) == plan
+    assert "shadow" not in plan_to_dict(read(GOOD))["steps"][0]  # the hash of a plan without one stays what it was
+
+
+def test_a_shadow_step_that_cannot_be_is_refused() -> None:
+    both = refused(GOOD | {"steps": [{"shadow": 10, "weight": 1}, {"weight": 5}]})
+    assert both == ["plan.steps[0].weight: is 1; while green gets copies only (shadow) it is 0: leave it out"]
+    (later,) = refused(GOOD | {"steps": [{"weight": 5}, {"shadow": 10}]})[:1]
+    assert later.startswith("plan.steps[1].shadow: only the first step may be a shadow")
+    alone = refused(GOOD | {"steps": [{"shadow": 10}]})
+    assert alone[0].startswith("plan.steps: a shadow step alone shows green to nobody")
+    for percent in (0, -1, 101):
+        (line,) = refused(GOOD | {"steps": [{"shadow": percent, "weight": 0}, {"weight": 5}]})[:1]
+        assert line.startswith(f"plan.steps[0].shadow: is {percent:g}; must be above 0 and at most 100 percent")
+
+
 @pytest.mark.parametrize("margin", [0, -0.5, 51])
 def test_a_margin_of_zero_or_the_wrong_sign_is_refused(margin: float) -> None:
     (line,) = refused(GOOD | {"checks": [{"metric": "error_rate", "margin": margin}]})

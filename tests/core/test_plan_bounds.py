@@ -34,7 +34,10 @@ def read(document: dict[str, Any]) -> tuple[Plan, list[str]]:
         ),
         ({"steps": [{"weight": 5, "approve": 1}]}, "steps[0].approve: must be true or false, not 1"),
         ({"steps": [{}]}, "steps[0].weight: is missing"),
-        ({"steps": [STEP | {"rest": 1}]}, "steps[0].rest: is not a known field; allowed: approve, bake, weight"),
+        (
+            {"steps": [STEP | {"rest": 1}]},
+            "steps[0].rest: is not a known field; allowed: approve, bake, shadow, weight",
+        ),
         (
             {"checks": [CHECK | {"margin": 50.5}]},
             "checks[0].margin: is 50.5; must be at least 0.001 and at most 50 percentage points",

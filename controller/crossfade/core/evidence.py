@@ -57,6 +57,33 @@ def _impossible(n: float, s: float) -> str:
     return "q, the sum of squared losses in [0, 1], must be in [0, s]"
 
 
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Sums of `n` pairs, each a call of blue and the copy of it that green answered. With d in [-1, 1] the copy's loss
+    less the call's, `up` sums d where it is above 0, `down` -d where it is below, `q` all d^2. Of losses of 0 and 1
+    `up` pairs were bad on green alone and `down` on blue alone.
+
+    ValueError for sums that no such differences have.
+    """
+
+    n: int = 0
+    up: float = 0.0
+    down: float = 0.0
+    q: float = 0.0
+
+    def __post_init__(self) -> None:
+        most = self.n + ROUNDING * self.n
+        moved = self.up + self.down
+        if not (self.n == self.n // 1 and self.up >= 0 and self.down >= 0 and moved <= most and 0 <= self.q <= most):
+            raise ValueError(
+                "impossible sums of pairs: up and down must be at least 0 and together in [0, n], and q in [0, n];"
+                f" got n={self.n}, up={self.up}, down={self.down}, q={self.q}"
+            )
+
+    def __add__(self, other: Pairs) -> Pairs:
+        return Pairs(self.n + other.n, self.up + other.up, self.down + other.down, self.q + other.q)
+
+
 EMPTY = Summary()
 Groups: TypeAlias = Mapping[int, Summary]
 
@@ -67,6 +94,7 @@ class Bucket:
 
     `start` is in seconds since 1970. `step` is the step the calls were *assigned* under. Of the sums of a variant,
     `blue_groups` and `green_groups` are those of calls with a stickiness key, by the group of the key (0..127).
+    At a shadow step green's calls are copies of blue's, and `pairs` sums how the two differ; None elsewhere.
     """
 
     start: int
@@ -75,6 +103,7 @@ class Bucket:
     green: Summary = EMPTY
     blue_groups: Groups = field(default_factory=dict, hash=False)
     green_groups: Groups = field(default_factory=dict, hash=False)
+    pairs: Pairs | None = None
 
     def __add__(self, other: Bucket) -> Bucket:
         return Bucket(
@@ -84,6 +113,7 @@ class Bucket:
             self.green + other.green,
             _added(self.blue_groups, other.blue_groups),
             _added(self.green_groups, other.green_groups),
+            self.pairs if other.pairs is None else other.pairs if self.pairs is None else self.pairs + other.pairs,
         )
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from crossfade.core.histogram import MOST_BINS
 from crossfade.core.outcome import Outcome
+from crossfade.core.pair import is_pair_key
 from crossfade.core.reading import Reader
 from crossfade.core.split import GROUPS, Variant
 from crossfade.core.stop import Stop
 
 MOST_COUNT = 10**12
 """Of anything in one row, so that sums of rows never overflow."""
+MOST_PAIRS = 20_000
+"""Different ones in one row: far more than a shim may copy in a bucket."""
 AHEAD = 60
 """Seconds that clocks may differ."""
 
@@ -26,7 +29,8 @@ class Row:
     calls and sums to `calls`; `attempts` classes every attempt. `model` and `region` served in the end, empty if
     none did. Costs are US dollars; `latency` and `first_token` are bins of `duration_bin`, `costs` of `cost_bin`, with
     their counts, `stops` counts the answers by why they ended. `keyed` calls were assigned by a stickiness key; of
-    them `groups` counts (judged, errors) by the group of the key.
+    them `groups` counts (judged, errors) by the group of the key. `copies` of the calls are green's copies at a shadow
+    step: nobody waited for them. `pairs` counts those that were judged, as blue's call was, by `core.pair.pair_key`.
     """
 
     route: int
@@ -56,6 +60,8 @@ class Row:
     stops: Mapping[str, int] = field(default_factory=dict)
     keyed: int = 0
     groups: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    copies: int = 0
+    pairs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,7 @@ _COUNTS = (
     "tokens_out",
     "cost_n",
     "keyed",
+    "copies",
 )
 _UUID = r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 
@@ -135,6 +142,7 @@ def _read_row(reader: Reader) -> Row:
         costs=_read_bins(reader, "costs"),
         stops=_read_counts(reader.section("stops"), list(Stop)),
         groups=_read_groups(reader, "groups"),
+        pairs=_read_pairs(reader, "pairs"),
         **counts,
     )
     reader.close()
@@ -150,7 +158,7 @@ def _check_sums(reader: Reader, row: Row) -> None:
         reader.problem("errors", f"errors {row.errors} <= judged {row.judged} <= calls {row.calls} must hold")
     if sum(row.outcomes.values()) != row.calls:
         reader.problem("outcomes", f"sum to {sum(row.outcomes.values())}, but calls is {row.calls}")
-    for name in ("busy", "raised", "cost_n", "keyed"):
+    for name in ("busy", "raised", "cost_n", "keyed", "copies"):
         if getattr(row, name) > row.calls:
             reader.problem(name, f"is {getattr(row, name)}, more than calls, which is {row.calls}")
     for name in ("latency", "first_token", "stops"):
@@ -161,6 +169,12 @@ def _check_sums(reader: Reader, row: Row) -> None:
         reader.problem("costs", f"counts {sum(row.costs.values())} calls, but cost_n is {row.cost_n}")
     judged = sum(judged for judged, _ in row.groups.values())
     errors = sum(errors for _, errors in row.groups.values())
+    if sum(row.pairs.values()) > min(row.judged, row.copies):
+        reader.problem(
+            "pairs", f"count {sum(row.pairs.values())}, but of {row.copies} copies, and judged is {row.judged}"
+        )
+    if row.copies and row.variant is Variant.BLUE:
+        reader.problem("copies", "are green's, and the variant is blue")
     if judged > min(row.judged, row.keyed):
         reader.problem("groups", f"judge {judged} calls, but of {row.keyed} keyed ones, and judged is {row.judged}")
     if errors > row.errors:
@@ -196,6 +210,19 @@ def _read_groups(reader: Reader, key: str) -> dict[int, tuple[int, int]]:
         else:
             groups[int(name)] = (counts[0], counts[1])
     return groups
+
+
+def _read_pairs(reader: Reader, key: str) -> dict[str, int]:
+    pairs: dict[str, int] = {}
+    for name, count in _read_table(reader, key, "pair -> count"):
+        if not is_pair_key(name) or not _is_count(count):
+            reader.problem(f"{key}.{name[:100]}", "must be a pair of calls as a shim writes it, with a whole count")
+        elif len(pairs) == MOST_PAIRS:
+            reader.problem(key, f"must be at most {MOST_PAIRS:,} different pairs in one row")
+            break
+        else:
+            pairs[name] = count
+    return pairs
 
 
 def _read_table(reader: Reader, key: str, like: str) -> list[tuple[str, Any]]:

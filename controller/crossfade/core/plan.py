@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -92,11 +92,14 @@ class Step:
     """One stage: green's weight in percent, its shortest stay in seconds, and whether a person opens its gate.
 
     The weight lies below 100: at 100 no blue call is left to compare with. Promotion is what comes after the last.
+    With `shadow` above 0 the weight is 0: blue serves every call, and of that many percent of them green gets a copy
+    that nobody waits for.
     """
 
     weight: float
     bake: float = 600.0
     approve: bool = False
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,16 @@ class Plan:
         """How long after a bucket's end the split of its calls is tested: as the error rate, checked or not."""
         return next((check.maturity for check in self.checks if check.metric == ERROR_RATE), CALLS_MATURE)
 
+    @property
+    def paired(self) -> frozenset[int]:
+        """The steps whose calls are compared in pairs: blue's call and green's copy of it."""
+        return frozenset(position for position, step in enumerate(self.steps) if step.shadow)
+
+    @property
+    def unshadowed(self) -> Plan:
+        """The same without its shadow step."""
+        return replace(self, steps=tuple(step for step in self.steps if not step.shadow)) if self.paired else self
+
     def gate_weight(self, step: int) -> float:
         """The weight the gate at the end of `step` leads to, in percent; 100 is promotion."""
         return self.steps[step + 1].weight if step + 1 < len(self.steps) else 100.0
@@ -157,6 +170,7 @@ def read_plan(reader: Reader, *, kept: bool = False) -> Plan:
                 f"is {steps[position].weight:g}; weights must rise, and the step before has"
                 f" {steps[position - 1].weight:g}",
             )
+    _check_shadow(reader, steps)
     plan = Plan(
         steps=steps,
         checks=read_checks(reader, kept=kept),
@@ -185,11 +199,34 @@ def read_checks(reader: Reader, *, kept: bool = False) -> tuple[Check, ...]:
     return checks
 
 
+def _check_shadow(reader: Reader, steps: tuple[Step, ...]) -> None:
+    for position, step in enumerate(steps):
+        if step.shadow and position:
+            reader.problem(
+                f"steps[{position}].shadow",
+                "only the first step may be a shadow: once green serves users, compare it on their calls",
+            )
+    if len(steps) == 1 and steps[0].shadow:
+        reader.problem(
+            "steps",
+            "a shadow step alone shows green to nobody; add a step with a weight before green serves all calls",
+        )
+
+
 def _read_step(reader: Reader) -> Step:
+    shadow = reader.number("shadow", above=0, most=100, unit="percent of calls") if reader.has("shadow") else 0.0
+    reader.raw("shadow")
+    if shadow:
+        weight = reader.number("weight", 0.0, least=0, below=100, unit="percent")
+        if weight:
+            reader.problem("weight", f"is {weight:g}; while green gets copies only (shadow) it is 0: leave it out")
+    else:
+        weight = reader.number("weight", least=LEAST_WEIGHT, below=100, unit="percent")
     step = Step(
-        weight=reader.number("weight", least=LEAST_WEIGHT, below=100, unit="percent"),
+        weight=weight,
         bake=reader.number("bake", 600.0, least=0, most=90 * 86_400, unit="seconds"),
         approve=reader.flag("approve", False),
+        shadow=shadow,
     )
     reader.close()
     return step
@@ -227,7 +264,7 @@ def _read_limit(reader: Reader, name: str) -> float | None:
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """The plan as `read_plan` takes it back."""
     return {
-        "steps": [{"weight": s.weight, "bake": s.bake, "approve": s.approve} for s in plan.steps],
+        "steps": [_step_to_dict(step) for step in plan.steps],
         "checks": [check_to_dict(check) for check in plan.checks],
         "alpha": plan.alpha,
         "beta": plan.beta,
@@ -237,6 +274,11 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "evaluate_every": plan.evaluate_every,
         "most_throttled": plan.most_throttled,
     }
+
+
+def _step_to_dict(step: Step) -> dict[str, Any]:
+    shadow = {"shadow": step.shadow} if step.shadow else {}
+    return {"weight": step.weight, "bake": step.bake, "approve": step.approve} | shadow
 
 
 def check_to_dict(check: Check) -> dict[str, Any]:

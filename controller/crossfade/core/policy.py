@@ -174,6 +174,8 @@ class Settings:
     hedge_quantile: float = _setting(0.95, 0.5, 0.999, "quantile", "of the hour's first tokens: what is late")
     hedge_share: float = _setting(0.05, 0, 1, "of calls", "hedged at most, of recent ones")
     hedge_window: float = _setting(60.0, 1, 600, "seconds", "what is recent")
+    shadow_concurrent: int = _setting(4, 1, 64, "copies", "under way at a time at a shadow step, and as many waiting")
+    shadow_per_second: float = _setting(5.0, 0.01, 1000, "copies a second", "begun at most at a shadow step")
     unknown_share: float = _setting(0.001, 0, 1, "of attempts", "unknown failures above this raise an alarm")
     busy: bool = _switch(True, "answer politely when everything is exhausted; off: raise ServiceUnavailable")
 

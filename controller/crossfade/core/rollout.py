@@ -57,6 +57,11 @@ class Rollout:
             case _:
                 return 0.0
 
+    @property
+    def shadow(self) -> float:
+        """The percent of blue's calls that green gets a copy of: the step's while running or paused."""
+        return self.plan.steps[self.step].shadow if self.phase in (Phase.PROGRESSING, Phase.PAUSED) else 0.0
+
     def moved(self, verb: Verb, now: datetime, *, accepted: Iterable[str] = ()) -> Rollout:
         """The rollout after `verb`; raises `Conflict` if the phase or the step does not allow it.
 

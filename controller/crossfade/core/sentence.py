@@ -17,17 +17,17 @@ def sentence(decision: Decision) -> str:
     """What is done or awaited, why, and what is missing, in numbers."""
     match decision.act:
         case Act.ROLL_BACK:
-            return f"Rolled back from {_weight(decision)}: {_failure(decision)}"
+            return f"Rolled back from {_weight(decision)}: {_failure(decision)}{_copies(decision)}"
         case Act.PAUSE:
-            return f"Paused at {_weight(decision)}: {_pause(decision)}"
+            return f"Paused at {_weight(decision)}: {_pause(decision)}{_copies(decision)}"
         case Act.ADVANCE:
-            return f"Advanced from {_weight(decision)} to {_next(decision)}: {_shown(decision)}"
+            return f"Advanced from {_weight(decision)} to {_next(decision)}: {_shown(decision)}{_copies(decision)}"
         case Act.PROMOTE:
             return f"Promoted: {decision.rollout.green} now serves {decision.rollout.route}. {_shown(decision)}"
         case Act.HOLD if decision.reason is Reason.NOT_RUNNING:
             return _standing(decision)
         case Act.HOLD:
-            return f"Holding at {_weight(decision)}: {_missing(decision)}{_told(decision)}"
+            return f"Holding at {_weight(decision)}: {_missing(decision)}{_told(decision)}{_copies(decision)}"
         case _:
             assert_never(decision.act)
 
@@ -141,7 +141,22 @@ def duration(seconds: float) -> str:
 
 
 def _weight(decision: Decision) -> str:
-    return f"{decision.rollout.weight:g} %"
+    return standing(decision.rollout.weight, decision.rollout.shadow)
+
+
+def standing(weight: float, shadow: float) -> str:
+    """Where a step stands: "5 %", "a shadow of 10 %"."""
+    return f"a shadow of {shadow:g} %" if shadow else f"{weight:g} %"
+
+
+def _copies(decision: Decision) -> str:
+    """What the shadow step under way has cost."""
+    conditions = decision.conditions
+    if not decision.rollout.shadow or not conditions.copies:
+        return ""
+    one = conditions.copies == 1
+    cost = f" {'has' if one else 'have'} cost {dollars(conditions.copies_cost)}" if conditions.copies_cost else ""
+    return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{' and' * bool(cost)}{cost}."
 
 
 def _next(decision: Decision) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from crossfade.core.model import Model, model_to_dict, read_model
@@ -19,13 +19,15 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """The live rollout of a route, as the call path needs it. `weight` is green's share in percent."""
+    """The live rollout of a route, as the call path needs it. `weight` is green's share in percent, `shadow` is of how
+    many percent of blue's calls green gets a copy."""
 
     rollout: int
     step: int
     weight: float
     salt: str
     green: str
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +84,17 @@ def snapshot_to_bytes(snapshot: Snapshot) -> bytes:
             {
                 "id": entry.id,
                 "route": route_to_dict(entry.route),
-                "live": None
-                if entry.live is None
-                else {
-                    "rollout": entry.live.rollout,
-                    "step": entry.live.step,
-                    "weight": entry.live.weight,
-                    "salt": entry.live.salt,
-                    "green": entry.live.green,
-                },
+                "live": None if entry.live is None else _live_to_dict(entry.live),
             }
             for entry in snapshot.entries.values()
         ],
     }
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _live_to_dict(live: Live) -> dict[str, Any]:
+    # A shim of before shadow steps refuses a field it does not know: it gets one only while there is such a step.
+    return asdict(live) if live.shadow else {name: value for name, value in asdict(live).items() if name != "shadow"}
 
 
 def read_snapshot(body: bytes) -> Snapshot:
@@ -138,6 +137,7 @@ def _read_entry(reader: Reader) -> Entry:
             weight=part.number("weight", least=0, most=100),
             salt=part.text("salt"),
             green=part.text("green"),
+            shadow=part.number("shadow", 0.0, least=0, most=100),
         )
         part.close()
     reader.raw("live")
