@@ -77,6 +77,7 @@ def test_the_document_has_the_state_and_the_bucket_still_being_merged() -> None:
             "green": {"n": 0, "s": 0.0, "q": 0.0},
             "blue_groups": {},
             "green_groups": {},
+            "pairs": None,
         }
     ]
     assert (document["state"]["margin"], document["state"]["binary"], document["state"]["step"]) == (0.005, True, 0)

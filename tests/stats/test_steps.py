@@ -66,7 +66,7 @@ def test_what_is_still_being_merged_goes_into_no_bucket_of_the_next_step() -> No
 def beside(one: list[Bucket], other: list[Bucket]) -> Columns:
     """Both rollouts' buckets, each pair at a time: shape (B, 2)."""
     pairs = [to_columns(pair).side_by_side() for pair in zip(one, other, strict=True)]
-    sums = [field.name for field in fields(Columns) if field.name != "groups"]
+    sums = [field.name for field in fields(Columns) if field.name not in ("groups", "pairs")]
     return Columns(**{name: np.concatenate([getattr(k, name) for k in pairs]) for name in sums})
 
 

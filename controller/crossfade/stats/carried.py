@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from crossfade.core.evidence import Bucket, Summary
+from crossfade.core.evidence import Bucket, Pairs, Summary
 from crossfade.core.plan import Check
 from crossfade.stats.columns import merge, to_columns
 from crossfade.stats.state import State, Worked, start_state
 
-FORMAT = 7
+FORMAT = 8
 """Raised whenever a formula or a field changes: what was carried in another format is computed anew."""
 
 AT_ONCE = 512
@@ -82,6 +82,7 @@ def from_document(document: Mapping[str, Any], like: Carried) -> Carried:
                 green=Summary(**each["green"]),
                 blue_groups=_groups(each["blue_groups"]),
                 green_groups=_groups(each["green_groups"]),
+                pairs=Pairs(**each["pairs"]) if each["pairs"] else None,
             )
             for each in document["pending"]
         ),

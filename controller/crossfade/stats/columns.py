@@ -28,7 +28,8 @@ class Columns:
     """Sums of B judged buckets, of shape (B,) + S: calls `n`, losses `s`, squared losses `q`; of `g`reen and `b`lue.
 
     `groups`, (B,) + S + (2, 128, 3), has of green and of blue n, s and q of calls with a key by its group; None where
-    no call has one.
+    no call has one. `pairs`, (B,) + S + (4,), has n, up, down and q of `core.evidence.Pairs`, 0 in buckets whose calls
+    are not paired; None where none are.
     """
 
     step: NDArray[np.int64]
@@ -39,6 +40,7 @@ class Columns:
     s_b: Floats
     q_b: Floats
     groups: Floats | None = None
+    pairs: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.n_g)
@@ -81,7 +83,15 @@ def to_columns(buckets: Sequence[Bucket], *, grouped: bool = True) -> Columns:
         s_b=table[5],
         q_b=table[6],
         groups=_groups(buckets) if grouped else None,
+        pairs=_pairs(buckets),
     )
+
+
+def _pairs(buckets: Sequence[Bucket]) -> Floats | None:
+    found = [bucket.pairs for bucket in buckets]
+    if not any(found):
+        return None
+    return np.array([(0.0,) * 4 if each is None else (each.n, each.up, each.down, each.q) for each in found])
 
 
 def _groups(buckets: Sequence[Bucket]) -> Floats | None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfade.core.evidence import Bucket, Series, Summary
+from crossfade.core.evidence import Bucket, Pairs, Series, Summary
 from crossfade.core.plan import Check, Plan
 from crossfade.core.verdict import Judgement, Verdict
 from crossfade.stats.carried import Carried, start_carried
 from crossfade.stats.columns import Floats
 from crossfade.stats.estimate import standard_error
 from crossfade.stats.figures import figures
-from crossfade.stats.gate import gate_bets
+from crossfade.stats.gate import gate_bets, paired_gate_bets
 from crossfade.stats.interval import grid
 from crossfade.stats.judge import judge_carried
 from crossfade.stats.mixture import (
@@ -27,6 +27,7 @@ from crossfade.stats.mixture import (
     log_sum,
     worse_alternatives,
 )
+from crossfade.stats.paired import is_paired
 from crossfade.stats.state import Worked
 from crossfade.stats.worse import BLOCKS, CAP, LEAST_RISES, RESTARTS
 
@@ -85,6 +86,10 @@ class BucketArithmetic:
     difference: float
     gate: GateBets | None
     """None in a bucket of another step: it says nothing at this gate."""
+    pairs: Pairs | None = None
+    """In a bucket of a shadow step, whose E is prod (1 + lambda (d - d0)) over its pairs: `discordance` then has the
+    means of |d| and of d^2 as known before it, and at its gate lambda_g = -lambda_b is the bet, u is 0."""
+    discordance: Numbers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +302,7 @@ def _rows(judged: Sequence[Bucket], parts: Sequence[Worked], places: Sequence[in
         for place, row in zip((here + begin).tolist(), _of_part(part, here), strict=True):
             bucket = judged[place]
             found[place] = BucketArithmetic(
-                start=bucket.start, step=bucket.step, blue=bucket.blue, green=bucket.green, **row
+                start=bucket.start, step=bucket.step, blue=bucket.blue, green=bucket.green, pairs=bucket.pairs, **row
             )
         begin = end
     return found
@@ -323,9 +328,18 @@ def _of_part(part: Worked, here: NDArray[np.int64]) -> list[dict[str, Any]]:
         "rises": along.rises[here].astype(np.int64),
         "weight": estimated[:, 0],
         "difference": estimated[:, 1] / estimated[:, 0],
+        "discordance": _discordance(part)[here],
     }
     rows = zip(_zipped(tuple(table.values())), _gates(part, here), strict=True)
     return [dict(zip(table, row, strict=True)) | {"gate": gate} for row, gate in rows]
+
+
+def _discordance(part: Worked) -> NDArray[np.object_]:
+    found = np.full(len(part.columns), None, dtype=object)
+    if part.discordance is not None:
+        for place in np.flatnonzero(is_paired(part.columns)):
+            found[place] = _numbers(part.discordance[place])
+    return found
 
 
 def _blocks(part: Worked) -> NDArray[np.object_]:
@@ -340,6 +354,15 @@ def _block(log_e: float) -> float | None:
 def _gates(part: Worked, here: NDArray[np.int64]) -> list[GateBets | None]:
     before, columns, a = part.before, part.columns.part(here), part.a[here]
     bets = gate_bets(columns, a, part.variance[here], before.gate_margin, before.binary)
+    if part.discordance is not None:
+        paired = is_paired(columns)[..., None]
+        bet = paired_gate_bets(a, part.discordance[here], before.gate_margin, before.binary)
+        bets = replace(
+            bets,
+            u=np.where(paired, 0.0, bets.u),
+            lambda_g=np.where(paired, bet, bets.lambda_g),
+            lambda_b=np.where(paired, -bet, bets.lambda_b),
+        )
     table = (
         part.gate_phi[here],
         part.gate_soon[here],

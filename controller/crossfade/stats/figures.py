@@ -33,6 +33,7 @@ class Figures:
     base_mean: float
     base_variance: float
     base_known: bool
+    discordance: float
     stratified: tuple[float, float, float, float]
     log_e_degraded: float
     blue: Summary
@@ -58,6 +59,7 @@ def figures(state: State) -> list[Figures]:
         "base_mean": _list(state.base.mean),
         "base_variance": _list(state.base.variance),
         "base_known": _list(state.base.known),
+        "discordance": _list(state.discordance.mean(state.base.mean)),
         "stratified": [tuple(each) for each in _rows(state.stratified.sums)],
         "log_e_degraded": _list(log_e_degraded(state.recent, state.base.sums, state.margin, state.binary)),
         "blue": _summaries(state.blue),

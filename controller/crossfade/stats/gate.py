@@ -22,6 +22,7 @@ from crossfade.stats.balanced import (
 from crossfade.stats.columns import Columns, Floats, running, widened
 from crossfade.stats.mixture import GATE_WEIGHTS, gate_alternatives, log_sum
 from crossfade.stats.overdispersion import counted
+from crossfade.stats.paired import is_paired, log_e_paired, paired_bets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,13 +94,33 @@ def start_gate(runs: tuple[int, ...] = ()) -> Gate:
     return Gate(log_mass=np.tile(np.log(GATE_WEIGHTS), (*runs, 1)), log_e=nothing, buckets=nothing, tempering=nothing)
 
 
-def log_e_gate(columns: Columns, a: Floats, variance: Floats, phi: Floats, d: Floats | float, binary: bool) -> Floats:
-    """log E of each bucket and alternative against a difference >= d, divided by phi and N / (N - 1).
+def log_e_gate(
+    columns: Columns,
+    a: Floats,
+    variance: Floats,
+    phi: Floats,
+    d: Floats | float,
+    binary: bool,
+    discordance: Floats | None = None,
+) -> Floats:
+    """log E of each bucket and alternative against a difference >= d, divided by phi and N / (N - 1); by phi alone
+    where calls are paired, whose e-value needs no more.
 
     `a`, `variance` and `phi`: (B,) + S, as known before each bucket; d: S. Returns (B,) + S + (3,).
     """
     tempering = (phi * small_bucket(columns.n_g, columns.n_b))[..., None]
-    return _log_e(gate_bets(columns, a, variance, d, binary), columns, binary) / tempering
+    log_e = _log_e(gate_bets(columns, a, variance, d, binary), columns, binary) / tempering
+    if discordance is None:
+        return log_e
+    null = np.asarray(d, dtype=np.float64)[..., None]
+    found = log_e_paired(columns, paired_gate_bets(a, discordance, d, binary), null, binary) / phi[..., None]
+    return np.where(is_paired(columns)[..., None], found, log_e)
+
+
+def paired_gate_bets(a: Floats, discordance: Floats, d: Floats | float, binary: bool) -> Floats:
+    """The bets on pairs that `log_e_gate` makes: (B,) + S + (3,)."""
+    null = np.asarray(d, dtype=np.float64)[..., None]
+    return paired_bets(discordance, gate_alternatives(a, d) - a[..., None], null, -1, binary)
 
 
 def gate_bets(columns: Columns, a: Floats, variance: Floats, d: Floats | float, binary: bool) -> Bets:

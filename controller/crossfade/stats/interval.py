@@ -20,6 +20,7 @@ from crossfade.stats.balanced import small_bucket
 from crossfade.stats.columns import Columns, Floats, running, widened
 from crossfade.stats.gate import log_e_balanced
 from crossfade.stats.mixture import BOUND_WEIGHTS, bound_alternatives, log_sum
+from crossfade.stats.paired import is_paired, log_e_paired, paired_bets
 
 MULTIPLES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0)
 WIDEST = 0.95
@@ -46,9 +47,19 @@ class Bounds:
     over: Floats
     under: Floats
 
-    def after(self, columns: Columns, a: Floats, variance: Floats, phi: Floats, margin: float, binary: bool) -> Bounds:
-        """With more buckets; a, variance and phi as known before each, (B,) + S."""
+    def after(
+        self,
+        columns: Columns,
+        a: Floats,
+        variance: Floats,
+        phi: Floats,
+        margin: float,
+        binary: bool,
+        discordance: Floats | None = None,
+    ) -> Bounds:
+        """With more buckets; a, variance, phi and what aims the bets on pairs as known before each, (B,) + S."""
         d = grid(margin)
+        paired = is_paired(columns)[..., None, None]
         tempering = widened(phi * small_bucket(columns.n_g, columns.n_b), 2)
         masses = {1: self.over, -1: self.under}
         for start in range(0, len(columns), BLOCK):
@@ -56,8 +67,12 @@ class Bounds:
             part, here, spread = columns.part(block), a[block], widened(variance[block], 2)
             for side in (1, -1):
                 c = bound_alternatives(here, d, margin, side)
-                log_e = log_e_balanced(part, widened(here, 2), spread, c, d[:, None], side, binary)
-                masses[side] = running(masses[side], log_e / tempering[block])[-1]
+                log_e = log_e_balanced(part, widened(here, 2), spread, c, d[:, None], side, binary) / tempering[block]
+                if discordance is not None:
+                    bets = paired_bets(discordance[block], c - widened(here, 2), d[:, None], side, binary)
+                    found = log_e_paired(part, bets, d[:, None], binary) / widened(phi[block], 2)
+                    log_e = np.where(paired[block], found, log_e)
+                masses[side] = running(masses[side], log_e)[-1]
         return Bounds(over=masses[1], under=masses[-1])
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import ceil, log
 
 from crossfade.core.evidence import Series
-from crossfade.core.plan import Check, Plan
+from crossfade.core.plan import Check, Plan, Step
 from crossfade.core.verdict import Judgement, Ruling, Verdict
 from crossfade.stats.carried import Carried, start_carried
 from crossfade.stats.combine import failing, log_mean_e
 from crossfade.stats.estimate import estimate, standard_error
 from crossfade.stats.figures import Figures, figures
 from crossfade.stats.interval import interval
-from crossfade.stats.needed import calls_needed, growth_of, shrunk
+from crossfade.stats.needed import MOST_CALLS, calls_needed, growth_of, shrunk
+from crossfade.stats.paired import paired_growth
 from crossfade.stats.worse import LEAST_RISES
 
 
@@ -47,9 +48,9 @@ def judge_figures(plan: Plan, found: Sequence[Figures], *, step: int, forecast: 
     shares = plan.shares
     log_e = [_stopped(one, log(1 / (share * plan.alpha))) for one, share in zip(found, shares, strict=True)]
     failed = failing(log_e, shares, [one.rises >= LEAST_RISES for one in found], plan.alpha)
-    weight = plan.steps[step].weight / 100 if forecast else None
+    here = plan.steps[step] if forecast else None
     verdicts = tuple(
-        _verdict(plan, check, one, share=share, log_e_worse=worse, failed=fails, weight=weight)
+        _verdict(plan, check, one, share=share, log_e_worse=worse, failed=fails, here=here)
         for check, one, share, worse, fails in zip(plan.checks, found, shares, log_e, failed, strict=True)
     )
     return Judgement(
@@ -65,7 +66,7 @@ def _stopped(found: Figures, needed: float) -> float:
 
 
 def _verdict(
-    plan: Plan, check: Check, found: Figures, *, share: float, log_e_worse: float, failed: bool, weight: float | None
+    plan: Plan, check: Check, found: Figures, *, share: float, log_e_worse: float, failed: bool, here: Step | None
 ) -> Verdict:
     worse_needed, gate_needed = log(1 / (share * plan.alpha)), log(1 / plan.beta)
     ruling = _ruling(found, failed=failed, gate_needed=gate_needed)
@@ -82,7 +83,7 @@ def _verdict(
             trust=found.trust,
         )
     )
-    needed, worth = (None, None) if weight is None else _calls_needed(found, gate_needed, weight)
+    needed, worth = (None, None) if here is None else _calls_needed(found, gate_needed, here)
     return Verdict(
         check=check,
         ruling=ruling,
@@ -115,7 +116,7 @@ def _ruling(found: Figures, *, failed: bool, gate_needed: float) -> Ruling:
     return Ruling.PASSED if found.log_e_gate >= gate_needed else Ruling.INCONCLUSIVE
 
 
-def _calls_needed(found: Figures, level: float, weight: float) -> tuple[int | None, int | None]:
+def _calls_needed(found: Figures, level: float, here: Step) -> tuple[int | None, int | None]:
     """(`Verdict.calls_needed`, `Verdict.worth`)."""
     difference = estimate(found.stratified)
     error = standard_error(found.stratified, found.blue, found.green, found.phi)
@@ -125,13 +126,15 @@ def _calls_needed(found: Figures, level: float, weight: float) -> tuple[int | No
         # Before the first bucket blue's history alone says what it takes, if green is its equal.
         difference, error = 0.0, 0.0
     likely = shrunk(difference, error, found.margin)
+    if here.shadow:
+        return pairs_needed(found, likely, level, here.shadow / 100), None
     growth = growth_of(found.step_together, found.step_blue.n + found.step_green.n)
     calls = calls_needed(
         p_b=found.base_mean,
         difference=likely,
         variance=found.base_variance,
         d=found.gate_margin,
-        weight=weight,
+        weight=here.weight / 100,
         log_e=found.log_e_gate,
         level=level,
         phi=found.phi,
@@ -139,3 +142,14 @@ def _calls_needed(found: Figures, level: float, weight: float) -> tuple[int | No
         growth=growth,
     )
     return calls, round(1 / growth) if calls is None and growth > 0 and likely < found.gate_margin else None
+
+
+def pairs_needed(found: Figures, difference: float, level: float, share: float) -> int | None:
+    """Further calls of the route, of which a `share` is copied, until the pairs should open the gate; None as in
+    `stats.needed.calls_needed`."""
+    if difference >= found.gate_margin:
+        return None
+    if found.log_e_gate >= level:
+        return 0
+    growth = paired_growth(found.discordance, difference, found.gate_margin) / found.phi
+    return MOST_CALLS if growth <= 0 else ceil(min(MOST_CALLS, (level - found.log_e_gate) / growth / share))

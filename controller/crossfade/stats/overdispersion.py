@@ -13,6 +13,8 @@ scales both sums to buckets; P, the pooled variance of a loss, is the largest of
 (decayed sums, half-life 100 buckets), and like m knows no variant. 20 is the start: 20 buckets with phi_0, 1 unless
 the check says otherwise. A quasi-likelihood dispersion (McCullagh and Nelder 1989, 4.5).
 
+In a bucket of pairs D_t is the mean of their differences d, V_t = sum of d^2 / n^2, and P the mean of d^2.
+
 It divides log E of the *next* buckets: E^(1/phi) has a mean of at most 1 when E has (Jensen), for any phi >= 1 known
 before the bucket.
 """
@@ -56,8 +58,15 @@ class Dispersion:
         if not len(columns):
             return columns.n_g, columns.n_g, self
         both = (columns.n_g + columns.n_b, columns.s_g + columns.s_b, columns.q_g + columns.q_b)
-        sums = decayed(self.sums, np.stack(both, axis=-1), DECAY)
-        rows = np.concatenate((self.last[None], _row(columns, *both)))
+        counts, row = np.stack(both, axis=-1), _row(columns, *both)
+        if columns.pairs is not None:
+            paired = (columns.pairs[..., 0] > 0)[..., None]
+            counts, row = (
+                np.where(paired, _counts_of(columns.pairs), counts),
+                np.where(paired, _row_of(columns.pairs), row),
+            )
+        sums = decayed(self.sums, counts, DECAY)
+        rows = np.concatenate((self.last[None], row))
         added = _pairs(rows, sums[1:])
         seen, nominal = running(self.seen, added[0]), running(self.nominal, added[1])
         state = replace(self, seen=seen[-1], nominal=nominal[-1], sums=sums[-1], last=rows[-1])
@@ -97,6 +106,19 @@ def _row(columns: Columns, n: Floats, s: Floats, q: Floats) -> Floats:
     nominal = np.maximum(0.0, green / columns.n_g**2 + blue / columns.n_b**2) * n / (n - 1)
     pooled = np.maximum(0.0, q / n - mean**2) * n / (n - 1)
     return np.stack((difference, nominal, pooled, 1 / columns.n_g + 1 / columns.n_b), axis=-1)
+
+
+def _counts_of(pairs: Floats) -> Floats:
+    """What stands for n, s and q in a bucket of pairs, whose pooled variance is the mean of d^2."""
+    return np.stack((pairs[..., 0], np.zeros_like(pairs[..., 0]), pairs[..., 3]), axis=-1)
+
+
+def _row_of(pairs: Floats) -> Floats:
+    """As `_row`, of a bucket of pairs: were the Models equal, only the signs of the differences d would be random, and
+    sum of d^2 / n^2 is exactly the variance of their mean."""
+    n, up, down, q = np.moveaxis(pairs, -1, 0)
+    n = np.maximum(n, 1.0)
+    return np.stack(((up - down) / n, q / (n * n), q / n, 1 / n), axis=-1)
 
 
 def _pairs(rows: Floats, sums: Floats) -> tuple[Floats, Floats]:

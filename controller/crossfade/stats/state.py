@@ -22,6 +22,7 @@ from crossfade.stats.gate import AlongGate, Gate, log_e_gate, start_gate
 from crossfade.stats.interval import Bounds, start_bounds
 from crossfade.stats.mixture import GATE_WEIGHTS
 from crossfade.stats.overdispersion import Dispersion, start_dispersion
+from crossfade.stats.paired import Discordance, start_discordance
 from crossfade.stats.together import Together, start_together
 from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse, tempered
 
@@ -41,6 +42,7 @@ class State:
     step: NDArray[np.int64]
     gate_margin: Floats
     base: BaseRate
+    discordance: Discordance
     worse: Worse
     block: Block
     gate: Gate
@@ -123,11 +125,12 @@ class State:
 
     def _worked(self, columns: Columns) -> Worked:
         a, variance, base = self.base.after(columns)
+        differ, discordance = self.discordance.after(columns, a, variance)
         jumps, jumps_soon, dispersion = self.dispersion.after(columns)
         keyed, keyed_soon, together = self.together.after(columns)
         phi, soon = np.maximum(jumps, keyed), np.maximum(jumps_soon, keyed_soon)
-        bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary)
-        log_e = log_e_worse(columns, a, variance, self.margin, self.binary)
+        bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary, differ)
+        log_e = log_e_worse(columns, a, variance, self.margin, self.binary, differ)
         along = self.worse.along(tempered(log_e, phi, keyed), phi, soon)
         late, block = self.block.after(columns, log_e, jumps, jumps_soon, along.log_before)
         if late is not None:
@@ -135,12 +138,13 @@ class State:
         here = columns.step == self.step
         at_step, at_step_soon, step_together = self.step_together.after(columns, here)
         gate_phi, gate_soon = np.maximum(jumps, at_step), np.maximum(jumps_soon, at_step_soon)
-        at_gate = self._log_e_gate(columns, a, variance, gate_phi)
+        at_gate = self._log_e_gate(columns, a, variance, gate_phi, differ)
         gate = self.gate.along(at_gate, here, gate_phi, gate_soon)
         after = replace(
             self,
             binary=self.binary and bool(columns.is_binary.all()),
             base=base,
+            discordance=discordance,
             worse=self.worse.ended(along),
             block=block,
             gate=gate.end,
@@ -156,6 +160,7 @@ class State:
             columns=replace(columns, groups=None),  # a hundred times the rest
             a=a,
             variance=variance,
+            discordance=differ,
             phi=phi,
             soon=soon,
             together=keyed,
@@ -169,14 +174,15 @@ class State:
             after=after,
         )
 
-    def _log_e_gate(self, columns: Columns, a: Floats, variance: Floats, phi: Floats) -> Floats:
+    def _log_e_gate(self, columns: Columns, a: Floats, variance: Floats, phi: Floats, differ: Floats | None) -> Floats:
         """Only buckets of the present step are evidence for its gate: 0 elsewhere."""
         here = columns.step == self.step
         asked = here.reshape(len(columns), -1).any(axis=1)
         log_e = np.zeros((*here.shape, len(GATE_WEIGHTS)))
         if asked.any():
             part = columns.part(asked)
-            found = log_e_gate(part, a[asked], variance[asked], phi[asked], self.gate_margin, self.binary)
+            aim = None if differ is None else differ[asked]
+            found = log_e_gate(part, a[asked], variance[asked], phi[asked], self.gate_margin, self.binary, aim)
             log_e[asked] = np.where(here[asked][..., None], found, 0.0)
         return log_e
 
@@ -188,13 +194,15 @@ class Worked:
 
     `a`, `variance`, `phi` and what of it keys show (`together`), (B,) + S, are as known before each bucket, `soon` as
     known after it; `gate_phi` and `gate_soon` are the gate's. `log_e_worse` is before cap and phi, `log_e_gate` after
-    all division and 0 in buckets of other steps.
+    all division and 0 in buckets of other steps. `discordance`, (B,) + S + (2,), aims the bets on pairs; None where no
+    bucket has any.
     """
 
     before: State
     columns: Columns
     a: Floats
     variance: Floats
+    discordance: Floats | None
     phi: Floats
     soon: Floats
     together: Floats
@@ -226,6 +234,7 @@ def start_state(
         step=np.full(runs, step, dtype=np.int64),
         gate_margin=np.full(runs, gate_margin),
         base=start_base_rate(history, runs),
+        discordance=start_discordance(runs),
         worse=start_worse(runs),
         block=start_block(runs),
         gate=start_gate(runs),

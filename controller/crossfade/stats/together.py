@@ -53,6 +53,8 @@ class Together:
         if not len(columns):
             return columns.n_g, columns.n_g, self
         counts = np.ones_like(columns.n_g) if here is None else here.astype(np.float64)
+        if columns.pairs is not None:  # a user's calls are in both halves of his pairs, and differ between them no more
+            counts = np.where(columns.pairs[..., 0] > 0, 0.0, counts)
         n = columns.n_g + columns.n_b
         mean = (columns.s_g + columns.s_b) / n
         weight = np.stack((columns.n_b, columns.n_g), axis=-1) / n[..., None] * counts[..., None]

@@ -24,6 +24,7 @@ from crossfade.stats.columns import Columns, Floats, running
 from crossfade.stats.conditional import log_e_conditional, log_odds_ratio
 from crossfade.stats.mixture import WORSE_WEIGHTS, log_sum, worse_alternatives
 from crossfade.stats.overdispersion import counted
+from crossfade.stats.paired import is_paired, log_e_paired, paired_bets
 
 CAP = 1.5
 RESTARTS = 0.25
@@ -171,12 +172,26 @@ def start_worse(runs: tuple[int, ...] = ()) -> Worse:
     )
 
 
-def log_e_worse(columns: Columns, a: Floats, variance: Floats, margin: float, binary: bool) -> Floats:
+def log_e_worse(
+    columns: Columns, a: Floats, variance: Floats, margin: float, binary: bool, discordance: Floats | None = None
+) -> Floats:
     """log E of each bucket and alternative against "green is no worse": (B,) + S + (5,).
 
     Binary losses by the conditional process; a bucket among them with other losses says nothing. Others by balanced
-    bets at d = 0, divided by N / (N - 1).
+    bets at d = 0, divided by N / (N - 1). Buckets of pairs by bets on their differences, aimed by `discordance`
+    (B,) + S + (2,).
     """
+    log_e = _log_e_apart(columns, a, variance, margin, binary)
+    if discordance is None:
+        return log_e
+    delta = worse_alternatives(a, margin) - a[..., None]
+    found = log_e_paired(columns, paired_bets(discordance, delta, 0.0, 1, binary), 0.0, binary)
+    if binary:
+        found = np.where(columns.is_binary[..., None], found, 0.0)
+    return np.where(is_paired(columns)[..., None], found, log_e)
+
+
+def _log_e_apart(columns: Columns, a: Floats, variance: Floats, margin: float, binary: bool) -> Floats:
     c = worse_alternatives(a, margin)
     if binary:
         log_e = log_e_conditional(columns, log_odds_ratio(a, c))
