@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from crossfade.shim.context import context
     from crossfade.shim.install import enable, install
     from crossfade.shim.scores import flush, health, score
+    from crossfade.shim.shadow import shadowed
 
 __version__ = "0.1.0"
 
-__all__ = ["CrossfadeError", "__version__", "context", "enable", "flush", "health", "install", "score"]
+__all__ = ["CrossfadeError", "__version__", "context", "enable", "flush", "health", "install", "score", "shadowed"]
 
 # Loaded when first asked for: `import crossfade` alone costs next to nothing.
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "health": "crossfade.shim.scores",
     "install": "crossfade.shim.install",
     "score": "crossfade.shim.scores",
+    "shadowed": "crossfade.shim.shadow",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -33,6 +34,8 @@ from crossfade.shim import context, runtime
 from crossfade.shim import settings as shim_settings
 
 from .beside import Beside
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `service`: test files are not a package
 
 TOKEN = "cft_test"
 SIGNING_KEY = bytes(range(32))

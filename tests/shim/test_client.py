@@ -414,6 +414,7 @@ def test_the_public_names_are_these_and_import_costs_nothing() -> None:
         "health",
         "install",
         "score",
+        "shadowed",
     ]
     for name in crossfade.__all__:
         assert getattr(crossfade, name) is not None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from service import run
 
 import crossfade
 from crossfade.core import callid
@@ -263,31 +261,6 @@ def test_scores_for_what_crossfade_did_not_route_are_left_out(routed, snapshot, 
 
 def a_call_id() -> str:
     return callid.mint(b"k" * 32, rollout=1, route=1, step=0, variant=Variant.GREEN, called_at=time.time())
-
-
-SERVICE = """
-import os, sys, boto3, crossfade
-from crossfade.shim import runtime
-client = boto3.client("bedrock-runtime")
-crossfade.enable(client, wait=5)
-def ask():
-    return client.converse(modelId="support-chat", messages=[{"role": "user", "content": [{"text": "hi"}]}])
-"""
-
-
-def run(program: str, controller: Any, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "CROSSFADE_URL": controller.url,
-        "CROSSFADE_TOKEN": settings["token"],
-        "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    command = [sys.executable, "-c", SERVICE + program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_a_process_that_ends_delivers_what_it_has(controller, settings, snapshot, model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from crossfade.core import callid
 from crossfade.core.model import Model, Target
@@ -23,6 +23,12 @@ from crossfade.shim.telemetry import NO_SPAN, Span
 log = logging.getLogger("crossfade")
 
 MOST_TOKENS = 10**9
+
+
+class Shadowing(Protocol):
+    """Takes over what is to be copied, without waiting or raising."""
+
+    def offer(self, call: Call, seen: Seen) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +63,10 @@ class Call:
     """Whether it ends in the destructor of its stream: what that interrupted may hold any lock."""
     id: str = ""
     span: Span = NO_SPAN
+    shadow: Shadowing | None = None
+    """Who is told of the call once it is recorded: blue's, of which green is to get a copy."""
+    is_copy: bool = False
+    """Green's copy of a call: nobody waits for it."""
 
     def __post_init__(self) -> None:
         live = self.entry.live
@@ -208,31 +218,32 @@ class Call:
         requests = 2 if self.hedged else 1
         tokens_in, tokens_out = (n * requests if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
         known = answered_by is not None and tokens_in is not None and tokens_out is not None
-        self.recorder.record(
-            Seen(
-                place=(
-                    self.entry.id,
-                    live.rollout if live else 0,
-                    live.step if live else 0,
-                    self.variant,
-                    int(self.at // self.snapshot.bucket_seconds) * self.snapshot.bucket_seconds,
-                    answered_by.name if answered_by else "",
-                    region,
-                ),
-                counted=self.counted(answered_by, abandoned=abandoned),
-                tried=tuple(attempt.outcome for attempt in self.tried),
-                busy=busy,
-                raised=answered_by is None and not busy and not abandoned,
-                retries=self.retries,
-                failovers=self.failovers,
-                latency=latency,
-                first_token=first_token,
-                tokens=(tokens_in or 0, tokens_out or 0),
-                cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,
-                stop=stop,
-                group=self.group,
-            )
+        seen = Seen(
+            place=(
+                self.entry.id,
+                live.rollout if live else 0,
+                live.step if live else 0,
+                self.variant,
+                int(self.at // self.snapshot.bucket_seconds) * self.snapshot.bucket_seconds,
+                answered_by.name if answered_by else "",
+                region,
+            ),
+            counted=self.counted(answered_by, abandoned=abandoned),
+            tried=tuple(attempt.outcome for attempt in self.tried),
+            busy=busy,
+            raised=answered_by is None and not busy and not abandoned,
+            retries=self.retries,
+            failovers=self.failovers,
+            latency=latency,
+            first_token=first_token,
+            tokens=(tokens_in or 0, tokens_out or 0),
+            cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,
+            stop=stop,
+            group=self.group,
         )
+        self.recorder.record(seen)
+        if self.shadow is not None and not self.collected:
+            self.shadow.offer(self, seen)
 
 
 ANSWERLESS = frozenset({"CountTokens", "StartAsyncInvoke"})

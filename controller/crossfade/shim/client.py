@@ -42,6 +42,8 @@ class RoutedClient:
             call = None
         if call is None:
             return plain(operation_name, api_params)
+        if call.entry.live is not None and call.entry.live.shadow:
+            runtime.copy_some(call, self, plain)
         with call.span:
             return dispatch(call, self, plain)
 

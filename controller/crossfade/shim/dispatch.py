@@ -46,6 +46,8 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
         steps = course(call)
         step = next(steps)
     except Exception:  # nothing is sent yet: the caller must not pay for a fault of ours
+        if call.is_copy:
+            raise
         log.warning("Crossfade could not dispatch a call", exc_info=True, extra={"action": "left_to_boto3"})
         call.recorded = True
         call.recorder.dropped += 1
@@ -79,7 +81,8 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
     except NotOurs as found:
         if isinstance(step, Ask):
             call.board.release(step.stop.target)
-        _note_local(call, found.error)
+        if not call.is_copy:  # a hook that trips over a copy says nothing of green
+            _note_local(call, found.error)
         raise found.error from None
     except BaseException:
         call.unanswered()  # recorded already, unless the thread itself is being ended

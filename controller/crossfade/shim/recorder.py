@@ -28,7 +28,8 @@ MOST_WAITING = 200_000
 class Seen:
     """What one call did. Durations are in seconds, None where there is none to tell.
 
-    `group` is that of the stickiness key, None for a call without one.
+    `group` is that of the stickiness key, None for a call without one. `copy` is green's copy of a call of blue's;
+    `pair` has what the two are compared by, None where one of them is not judged.
     """
 
     place: Key
@@ -44,6 +45,8 @@ class Seen:
     cost: float | None
     stop: Stop | None = None
     group: int | None = None
+    copy: bool = False
+    pair: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +71,8 @@ class _Sums:
     stops: dict[str, int] = field(default_factory=dict)
     keyed: int = 0
     groups: dict[int, tuple[int, int]] = field(default_factory=dict)
+    copies: int = 0
+    pairs: dict[str, int] = field(default_factory=dict)
 
     def add(self, seen: Seen) -> None:
         self.calls += 1
@@ -93,6 +98,9 @@ class _Sums:
             _count(self.costs, cost_bin(seen.cost))
         if seen.stop is not None:
             _count(self.stops, str(seen.stop))
+        self.copies += seen.copy
+        if seen.pair is not None:
+            _count(self.pairs, seen.pair)
         if seen.group is not None:
             self.keyed += 1
             if seen.counted.judged:

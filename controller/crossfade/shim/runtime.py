@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from crossfade.shim.board import Board
+from crossfade.shim.call import Call
 from crossfade.shim.controller import Controller
 from crossfade.shim.courier import Courier
 from crossfade.shim.feed import Feed
 from crossfade.shim.outbox import Outbox
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.settings import ShimSettings
+from crossfade.shim.shadow import Shadow
 from crossfade.shim.telemetry import telemetry
 
 EXIT_SECONDS = 3.0
@@ -32,6 +35,7 @@ class Shim:
         self.pid = os.getpid()
         self.board = Board()
         self.recorder = Recorder(telemetry(settings.telemetry))
+        self.shadow = Shadow(self.recorder)
         self._controller = Controller(settings.url, settings.token)
         self.feed = Feed(settings, self._controller)
         self.courier = Courier(
@@ -63,6 +67,7 @@ class Shim:
     def stop(self, timeout: float = EXIT_SECONDS) -> None:
         """Stops the threads and delivers or stores what is left."""
         self._stopped.set()
+        self.shadow.stop()
         self.feed.stop()
         self.courier.close(timeout)
 
@@ -81,6 +86,7 @@ class Shim:
             "waiting_scores": waiting["scores"],
             "dropped": self.courier.dropped + self.recorder.dropped,
             "dropped_scores": self.courier.dropped_scores,
+            "shadow": self.shadow.describe(),
             "breakers": self.board.describe(time.monotonic()),
         }
 
@@ -100,6 +106,13 @@ def current() -> Shim | None:
     if shim is not None and not shim.started:  # after a fork
         shim.start()
     return shim
+
+
+def copy_some(call: Call, client: Any, plain: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+    """Lets chance say whether green gets a copy of this call once it is answered. Never raises."""
+    shim = _current
+    if shim is not None:
+        shim.shadow.choose(call, client, plain)
 
 
 def begin(settings: ShimSettings) -> Shim:

@@ -1,0 +1,32 @@
+"""A service of its own process: imported, set up and asking, as a program goes on to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+SERVICE = """
+import os, sys, boto3, crossfade
+from crossfade.shim import runtime
+client = boto3.client("bedrock-runtime")
+crossfade.enable(client, wait=5)
+def ask():
+    return client.converse(modelId="support-chat", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+"""
+
+
+def run(program: str, controller: Any, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "CROSSFADE_URL": controller.url,
+        "CROSSFADE_TOKEN": settings["token"],
+        "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    command = [sys.executable, "-c", SERVICE + program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
