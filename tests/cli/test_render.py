@@ -50,6 +50,21 @@ def test_a_step_where_the_rollout_ended_has_its_own_sign() -> None:
     assert "0 % of calls to green, observed 24.6 % in its last step" in said
 
 
+def test_a_shadow_step_is_said_with_what_its_copies_cost() -> None:
+    steps = [
+        {"weight": 0.0, "shadow": 10.0, "approve": False, "state": "current"},
+        {"weight": 25.0, "shadow": 0.0, "approve": False, "state": "to_come"},
+    ]
+    shadow = {"percent": 10.0, "calls": 6000, "copies": 590, "answered": 588, "cost": 1.25}
+    said = shown(steps=steps, weight=0, observed_weight=9.83, shadow=shadow)
+    assert "a shadow of 10 %" in said
+    assert "copies of 10 % of calls to green, observed 9.8 %" in said
+    assert "shadow: 590 copies of 6,000 calls, 588 answered, cost $1.25" in said
+    later = shown(steps=steps, step=1, weight=25, shadow=shadow)
+    assert "25 % of calls to green" in later
+    assert "590 copies" in later
+
+
 def test_nothing_is_less_than_nothing() -> None:
     assert arithmetic._row([-0.0, -1e-9, -0.5]) == "0.000 0.000 -0.500"
     assert arithmetic._points(-1e-9) == "+0.000 points"

@@ -415,3 +415,35 @@ def test_a_page_says_that_it_is_not_kept_up_any_more(site: Any, browser: Browser
     page.unroute("**/live*")
     expect(page.locator("#away")).to_be_hidden(timeout=10_000)
     context.close()
+
+
+def test_a_shadow_step_shows_its_copies_their_cost_and_their_pairs(site: Any, window: Any) -> None:
+    plan = {
+        "steps": [{"shadow": 10, "bake": 3600}, {"weight": 50, "bake": 60}],
+        "checks": [{"metric": "error_rate", "margin": 2, "maturity": 20}],
+    }
+    plane = site.plane
+    plane.now = datetime.now(UTC) - timedelta(seconds=120)
+    rollout = plane.register(route="other", plan=plan).id
+    place = {"route": 2, "rollout": rollout}
+    for _ in range(12):
+        pairs = {"0,300,,,end_turn|0,310,,,end_turn": 16, "0,300,,,end_turn|1,,,,": 2, "1,,,,|0,310,,,end_turn": 2}
+        copies = {"copies": 20, "pairs": pairs, "model": "new", "cost_n": 18, "cost_sum": 0.5, "cost_sq": 0.02}
+        plane.observe(plane.row("blue", 200, 1, **place), plane.row("green", 20, 2, **place, **copies))
+        plane.later(10)
+        plane.tick()
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/rollouts/{rollout}")
+    expect(page.locator(".rail li").first).to_contain_text("shadow")
+    expect(page.locator(".rail li").first).to_contain_text("green gets copies of 10 % of the calls")
+    expect(page.locator("#split")).to_contain_text("Blue serves every call of this step")
+    expect(page.locator("#split")).to_contain_text("240 copies of its 2,400 calls went to green")
+    expect(page.locator("#split")).to_contain_text("$6.00")
+    expect(page.locator("#cost")).to_contain_text("copies of calls, beside blue")
+    expect(page.locator("#sentence")).to_contain_text("shadow of 10 %")
+    page.locator("#explain-last").click()
+    expect(page.locator("main")).to_contain_text("in pairs: 2 worse on green, 2 on blue")
+    page.goto(f"{site.address}/rollouts/{rollout}/act/advance")
+    expect(page.locator("main")).to_contain_text("Green goes from shadow of 10 % to 50 % now")
+    page.goto(f"{site.address}/")
+    expect(page.locator("#fleet")).to_contain_text("0 %")

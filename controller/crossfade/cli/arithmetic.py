@@ -120,7 +120,7 @@ def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
     return (
         start,
         str(bucket["step"] + 1),
-        *(f"{bucket[variant]['s']:g}/{bucket[variant]['n']}" for variant in ("blue", "green")),
+        *(f"{bucket[variant]['s']:g}/{bucket[variant]['n']}{_pairs(bucket, variant)}" for variant in ("blue", "green")),
         percent(bucket["base"], 3),
         f"{bucket['phi']:z.3f}" + (f" (keys {bucket['phi_groups']:z.3f})" if bucket["phi_groups"] > 1 else ""),
         _row(bucket["log_es"]),
@@ -128,6 +128,12 @@ def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
         f"{bucket['log_e']:z.4f}",
         f"{bucket['gate']['log_e']:z.4f}" if bucket["gate"] else "-",
     )
+
+
+def _pairs(bucket: dict[str, Any], variant: str) -> str:
+    # of a shadow step: how much worse this variant was where it was the worse of the two
+    pairs = bucket["pairs"]
+    return f" ({pairs['up' if variant == 'green' else 'down']:g} alone)" if pairs else ""
 
 
 def _table(*names: str, rows: Sequence[tuple[str | Text, ...]]) -> Table:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from crossfade.core.sentence import duration, metric_name
+from crossfade.core.amount import dollars
+from crossfade.core.sentence import duration, metric_name, standing
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -124,12 +125,18 @@ def _tree(rollout: dict[str, Any]) -> Tree:
     steps = tree.add("steps")
     for step in rollout["steps"]:
         sign, style = _STATES.get(step["state"], ("·", ""))
-        row = Text(f"{sign} {step['weight']:g} %", style=style)
+        row = Text(f"{sign} {standing(step['weight'], step.get('shadow', 0))}", style=style)
         if step["state"] == "current" and step.get("left_seconds"):
             row.append(f"  {duration(step['left_seconds'])} of bake time left")
         if step["approve"]:
             row.append("  a person opens its gate", style="dim")
         steps.add(row)
+    if rollout.get("shadow"):
+        shadow = rollout["shadow"]
+        tree.add(
+            f"shadow: {shadow['copies']:,} copies of {shadow['calls']:,} calls, {shadow['answered']:,} answered,"
+            f" cost {dollars(shadow['cost'])}"
+        )
     if rollout.get("durations"):
         times = tree.add("durations in this step")
         for each in rollout["durations"]:
@@ -152,6 +159,9 @@ def _weights(rollout: dict[str, Any]) -> str:
     seen = rollout["observed_weight"]
     where = " in its last step" if rollout["ended_at"] else ""
     observed = "" if seen is None else f", observed {seen:.1f} %{where}"
+    shadow = rollout.get("shadow")
+    if shadow and rollout["steps"][rollout["step"]]["shadow"]:
+        return f"copies of {shadow['percent']:g} % of calls to green{observed}"
     return f"{rollout['weight']:g} % of calls to green{observed}"
 
 

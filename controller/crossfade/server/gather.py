@@ -23,6 +23,7 @@ from crossfade.core.verdict import Judgement
 from crossfade.server.history import read_history
 from crossfade.server.store import observations, snapshots
 from crossfade.server.store.losses import group_sums, losses
+from crossfade.server.store.pairs import paired_buckets
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 
@@ -71,11 +72,18 @@ def buckets_between(
     the rows of: a day of calls with keys has millions."""
     place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
     place |= {"seal": length + check.maturity, "length": length}
+    paired = stored.rollout.plan.paired
     for begin in range(after, sealed, AT_ONCE * length):
         part = place | {"after": begin, "sealed": min(sealed, begin + AT_ONCE * length)}
         rows = losses(connection, check, **part)
-        if rows:
-            yield _buckets(rows, group_sums(connection, check, **part))
+        found = _buckets(rows, group_sums(connection, check, **part)) if rows else ()
+        if paired:
+            # There green has copies alone, and they are compared with the very calls they are copies of.
+            apart = (bucket for bucket in found if bucket.step not in paired)
+            pairs = paired_buckets(connection, check, **part, steps=paired)
+            found = tuple(sorted((*apart, *pairs), key=lambda bucket: (bucket.start, bucket.step)))
+        if found:
+            yield found
 
 
 def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
@@ -117,6 +125,7 @@ def circumstances(connection: Connection, stored: Stored, judgement: Judgement, 
     since = max(now - MISCONFIGURED_LATELY, rollout.resumed_at or rollout.created_at)
     own, elsewhere = observations.green_attempts(connection, **place, green=rollout.green, since=since.timestamp())
     attempts = sum(lately.values())
+    shadow = observations.copies(connection, **place) if rollout.plan.paired else None
     return Conditions(
         calls=calls,
         green_calls=green,
@@ -126,6 +135,8 @@ def circumstances(connection: Connection, stored: Stored, judgement: Judgement, 
         # A call that another Model answered brought one attempt that was not green's.
         attempts=max(0, sum(own.values()) - elsewhere),
         waiting=_waiting(connection, stored, judgement, now),
+        copies=shadow.copies if shadow else 0,
+        copies_cost=shadow.cost if shadow else 0.0,
     )
 
 

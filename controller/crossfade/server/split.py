@@ -66,4 +66,8 @@ def _between(
         return ()
     place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
     rows = chance_sums(connection, **place, seal=length + plan.split_maturity)
-    return tuple(Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue) for row in rows)
+    return tuple(
+        Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue)
+        for row in rows
+        if row.step not in plan.paired  # there green gets copies: nothing is split
+    )

@@ -86,6 +86,7 @@ def calibrate(
     At most `looks` buckets are looked at, of all checks together: where more would be needed adjacent ones are merged.
     The same arguments always give the same calibration.
     """
+    plan = plan.unshadowed  # blue's past holds no copies: what is replayed is the steps that split calls
     played, needed, constant = _played(plan, recording, found)
     result = _unplayed(plan, played, recording, found, needed, constant)
     if not any(check.gating for check in played.checks) or recording.buckets < plan.least_buckets:
@@ -150,7 +151,7 @@ def needed_seconds(plan: Plan, history: Mapping[str, Summary], *, traffic: float
         scored={metric: sums.n / calls for metric, sums in history.items()} if calls else {},
         bucket_seconds=bucket_seconds,
     )
-    at_once = replace(plan, checks=tuple(replace(check, maturity=0.0) for check in plan.checks))
+    at_once = replace(plan.unshadowed, checks=tuple(replace(check, maturity=0.0) for check in plan.checks))
     if not any(check.gating for check in plan.checks) or obstacles(at_once, circumstances):
         return inf
     seconds = np.sum([each.seconds for each in step_times(at_once, circumstances)], axis=0)

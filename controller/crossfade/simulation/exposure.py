@@ -42,9 +42,10 @@ class Exposure:
 def exposure(recorded: Recorded, replayed: Replayed) -> Exposure:
     """What `replayed` would have changed in what is on record, by the calls that were judged."""
     calls = next((one for one in recorded.series if one.metric == ERROR_RATE), recorded.series[0])
+    served = [bucket for bucket in calls.buckets if bucket.pairs is None]  # a copy of a call reached nobody
     more, estimated = 0.0, False
     borrowed: dict[int, list[Bucket]] = {}
-    for bucket in calls.buckets:
+    for bucket in served:
         weight = _weight(recorded, replayed, bucket)
         if weight is not None and weight != _recorded_weight(recorded, bucket):
             more += _more_green(bucket, weight)
@@ -54,7 +55,7 @@ def exposure(recorded: Recorded, replayed: Replayed) -> Exposure:
     rollout = replayed.rollout
     promoted = rollout.phase in (Phase.PROMOTED, Phase.SUPERSEDED) and rollout.ended_at != recorded.ended
     return Exposure(
-        green_calls=sum(bucket.green.n for bucket in calls.buckets),
+        green_calls=sum(bucket.green.n for bucket in served),
         more_green_calls=round(more),
         more_bad={one.metric: _more_bad(recorded, replayed, one) for one in recorded.series},
         estimated=estimated,
@@ -96,7 +97,7 @@ def _more_bad(recorded: Recorded, replayed: Replayed, series: Series) -> float:
     more = 0.0
     for bucket in series.buckets:
         weight = _weight(recorded, replayed, bucket)
-        if weight is None or weight == _recorded_weight(recorded, bucket):
+        if weight is None or bucket.pairs is not None or weight == _recorded_weight(recorded, bucket):
             continue
         if weight:
             more += _more_green(bucket, weight) * difference

@@ -27,6 +27,7 @@ MOST_TRAFFIC = 1e6
 """Calls a second: more than any route has."""
 FEW = 200
 """Rollouts for a margin to a few parts in a hundred."""
+WITHOUT_SHADOW = "The shadow step is not foreseen: all that follows is of the steps after it."
 BETTER = 0.5
 """Bad answers of a better green, as a share of blue's."""
 
@@ -48,6 +49,18 @@ def plan_ahead(
     with. `quick` leaves the chances out. The same arguments always give the same forecast. What cannot be told for lack
     of traffic, history or blue calls is a sentence in it.
     """
+    if plan.paired:
+        found = plan_ahead(
+            plan.unshadowed,
+            history,
+            traffic=traffic,
+            scored=scored,
+            bucket_seconds=bucket_seconds,
+            settled=settled,
+            quick=quick,
+        )
+        shadow = StepForecast(weight=0.0, least_seconds=plan.steps[0].bake)
+        return replace(found, steps=(shadow, *found.steps), sentences=(WITHOUT_SHADOW, *found.sentences))
     circumstances = Circumstances(
         traffic=traffic,
         history=history,

@@ -87,11 +87,16 @@ def _asked(rollout_id: int, verb: Verb, *, reason: str = "", wrong: str = "") ->
 
 def consequence(verb: Verb, view: RolloutView) -> str:
     """What will follow, in words and numbers."""
-    weights = [step.weight for step in view.steps]
-    now = share(view.weight)
+    first, shadow = view.steps[0], view.steps[view.step].shadow
+    now = f"shadow of {share(shadow)}" if shadow and view.started_at else share(view.weight)
     match verb:
+        case Verb.START if first.shadow:
+            return (
+                f"Green ({view.green}) gets copies of {share(first.shadow)} of the calls of {view.route} from now on,"
+                f" which cost what calls do; {view.blue} goes on serving all of them."
+            )
         case Verb.START:
-            return f"Green ({view.green}) gets {share(weights[0])} of the calls of {view.route} from now on."
+            return f"Green ({view.green}) gets {share(first.weight)} of the calls of {view.route} from now on."
         case Verb.PAUSE:
             return (
                 f"Green keeps its {now}. The rollout neither advances nor promotes until somebody resumes it;"
@@ -99,9 +104,9 @@ def consequence(verb: Verb, view: RolloutView) -> str:
             )
         case Verb.RESUME:
             return f"The plan goes on at {now}. What it was paused for is accepted and will not pause it again."
-        case Verb.ADVANCE if view.step + 1 < len(weights):
+        case Verb.ADVANCE if view.step + 1 < len(view.steps):
             return (
-                f"Green goes from {now} to {share(weights[view.step + 1])} now,"
+                f"Green goes from {now} to {share(view.steps[view.step + 1].weight)} now,"
                 " whether or not the checks have passed this gate."
             )
         case Verb.PROMOTE | Verb.ADVANCE:

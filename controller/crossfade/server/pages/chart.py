@@ -56,7 +56,8 @@ def _progress(figures: Mapping[str, Any] | None, name: str) -> float | None:
 
 def _seen(look: Evaluation) -> float | None:
     calls = look.conditions.get("calls") or 0
-    return round(100 * look.conditions.get("green_calls", 0) / calls, 3) if calls else None
+    # At a shadow step green has copies, which are no share of the calls.
+    return round(100 * look.conditions.get("green_calls", 0) / calls, 3) if calls and look.weight else None
 
 
 def _markers(looks: Sequence[Evaluation]) -> list[dict[str, Any]]:

@@ -49,4 +49,6 @@ def _station(view: RolloutView, step: StepView) -> Station:
     if step.approve and state in ("current", "to_come"):
         notes.append("a person opens its gate")
     words = {"done": "done", "current": "current", "stopped": "ended here"}.get(state, "to come")
-    return Station(weight=share(step.weight), state=state, words=words, notes=tuple(notes))
+    if step.shadow:
+        notes.append(f"green gets copies of {share(step.shadow)} of the calls")
+    return Station(weight="shadow" if step.shadow else share(step.weight), state=state, words=words, notes=tuple(notes))

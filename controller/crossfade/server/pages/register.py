@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from crossfade.core.metric import NAMES
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
-from crossfade.core.sentence import duration, metric_difference
+from crossfade.core.sentence import duration, metric_difference, standing
 from crossfade.errors import Conflict, Invalid, NotFound, Problem
 from crossfade.server.auth import actor
 from crossfade.server.lookup import Found
@@ -139,7 +139,7 @@ def _expectations(plan: Plan, found: Forecast | None) -> list[Expectation]:
         )
         expectations.append(
             Expectation(
-                weight=share(step.weight),
+                weight=standing(step.weight, step.shadow),
                 time=_time(ahead) or f"at least {duration(step.bake)}",
                 calls=f"about {ahead.green_calls.median:,.0f} calls on green" if ahead and ahead.green_calls else "",
                 gate=f"{'promotion' if plan.is_last(position) else share(following)} opens within: {asked}",

@@ -79,7 +79,9 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Green's share of the step's calls against what was wanted; `low` and `high` are what chance alone gives."""
+    """Green's share of the step's calls against what was wanted; `low` and `high` are what chance alone gives. At a
+    `shadow` step the share of calls that was copied.
+    """
 
     wanted: float
     seen: float | None
@@ -87,6 +89,7 @@ class Split:
     green_calls: int
     low: float
     high: float
+    shadow: bool
 
 
 def strip(view: VariantView) -> Strip:
@@ -165,6 +168,8 @@ def cost_lines(view: RolloutView) -> list[Line]:
         blue, green = value(view.blue_calls), value(view.green_calls)
         if blue is not None or green is not None:
             lines.append(Line(words=words, blue=dollars(blue), green=dollars(green)))
+    if view.shadow is not None and view.shadow.copies:
+        lines.append(Line(words="copies of calls, beside blue", blue="–", green=dollars(view.shadow.cost)))
     tokens = [(v.tokens_in / v.calls, v.tokens_out / v.calls) if v.calls else None for v in _both(view)]
     if any(t and sum(t) for t in tokens):
         said = [f"{t[0]:,.0f} in, {t[1]:,.0f} out" if t else "–" for t in tokens]
@@ -174,7 +179,8 @@ def cost_lines(view: RolloutView) -> list[Line]:
 
 def split(view: RolloutView) -> Split:
     """Of the step under way, or of the one the rollout ended in."""
-    weight = view.steps[view.step].weight if view.started_at else view.weight
+    step = view.steps[view.step]
+    weight = (step.shadow or step.weight) if view.started_at else view.weight
     wanted = weight / 100
     spread = 1.96 * math.sqrt(wanted * (1 - wanted) / view.step_calls) if view.step_calls else 0.0
     return Split(
@@ -184,6 +190,7 @@ def split(view: RolloutView) -> Split:
         green_calls=view.step_green_calls,
         low=max(0.0, 100 * (wanted - spread)),
         high=min(100.0, 100 * (wanted + spread)),
+        shadow=bool(step.shadow),
     )
 
 

@@ -133,7 +133,7 @@ def chance_sums(
     return connection.execute(_BY_CHANCE, values).all()
 
 
-_SEALED = """
+SEALED = """
     WHERE rollout_id = :rollout AND route_id = :route
       AND bucket > :after AND bucket <= :sealed
       AND received_at <= to_timestamp(bucket + :seal)
@@ -150,7 +150,7 @@ _ERRORS = text(
     f"""
     SELECT bucket, step, variant,
            sum(judged)::bigint AS n, sum(errors)::bigint AS s, sum(errors)::bigint AS q
-    FROM observations {_SEALED} {_OF_VARIANTS}
+    FROM observations {SEALED} {_OF_VARIANTS}
     GROUP BY bucket, step, variant
     HAVING sum(judged) > 0
     ORDER BY bucket, step
@@ -172,7 +172,7 @@ _COUNTED = {
                sum(n::float8 * loss * loss ORDER BY key COLLATE "C") AS q
         FROM (
             SELECT bucket, step, variant, key, sum(value::bigint) AS n
-            FROM observations, jsonb_each_text({table}) {_SEALED} {_OF_VARIANTS}
+            FROM observations, jsonb_each_text({table}) {SEALED} {_OF_VARIANTS}
             GROUP BY bucket, step, variant, key
         ) AS counts
         JOIN unnest(CAST(:keys AS text[]), CAST(:losses AS float8[])) AS known (key, loss) USING (key)
@@ -253,21 +253,21 @@ _GROUPS = _by_group(
     SELECT bucket, step, variant, key::smallint AS grp,
            sum((value ->> 0)::bigint)::bigint AS n, sum((value ->> 1)::bigint)::bigint AS s,
            sum((value ->> 1)::bigint)::bigint AS q
-    FROM observations, jsonb_each(groups) {_SEALED}
+    FROM observations, jsonb_each(groups) {SEALED}
     GROUP BY bucket, step, variant, key
     HAVING sum((value ->> 0)::bigint) > 0
     """  # noqa: S608
 )
 
-# What a key assigned goes together and is no trial of its own.
+# What a key assigned goes together and is no trial of its own; a copy is none at all.
 _BY_CHANCE = text(
     f"""
     SELECT bucket, step,
-           coalesce(sum(calls - keyed) FILTER (WHERE variant = 'green'), 0)::bigint AS green,
+           coalesce(sum(calls - keyed - copies) FILTER (WHERE variant = 'green'), 0)::bigint AS green,
            coalesce(sum(calls - keyed) FILTER (WHERE variant = 'blue'), 0)::bigint AS blue
-    FROM observations {_SEALED}
+    FROM observations {SEALED}
     GROUP BY bucket, step
-    HAVING sum(calls - keyed) > 0
+    HAVING sum(calls - keyed - copies) > 0
     ORDER BY bucket, step
     """  # noqa: S608
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from crossfade.server.store.schema import observations, rollouts, routes
 _COLUMNS = tuple(column.name for column in observations.c)
 _FIELDS = {"rollout_id": "rollout", "route_id": "route"}
 _COUNTED = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
-_TABLES = (*_COUNTED, "groups")
+_TABLES = (*_COUNTED, "groups", "pairs")
 _COPY = f"COPY observations ({', '.join(_COLUMNS)}) FROM STDIN"
 
 
@@ -52,7 +53,7 @@ def known_rollouts(connection: Connection, ids: Iterable[int]) -> dict[int, tupl
 
 _TRAFFIC = text(
     """
-    SELECT coalesce(sum(calls), 0)::bigint AS calls, min(bucket) AS first, max(bucket) AS last
+    SELECT coalesce(sum(calls - copies), 0)::bigint AS calls, min(bucket) AS first, max(bucket) AS last
     FROM observations
     WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
     """
@@ -67,7 +68,7 @@ def traffic(connection: Connection, *, rollouts: list[int], route: int, since: f
 
 _CALLS_BY_BUCKET = text(
     """
-    SELECT bucket, sum(calls)::bigint AS calls
+    SELECT bucket, sum(calls - copies)::bigint AS calls
     FROM observations
     WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
     GROUP BY bucket
@@ -83,18 +84,46 @@ def calls_by_bucket(connection: Connection, *, rollouts: list[int], route: int, 
 
 _STEP_CALLS = text(
     f"""
-    SELECT coalesce(sum(calls), 0)::bigint AS calls,
+    SELECT coalesce(sum(calls - copies), 0)::bigint AS calls,
            coalesce(sum(calls) FILTER (WHERE variant = 'green'), 0)::bigint AS green
-    FROM {summed.of_rollout("calls")}
+    FROM {summed.of_rollout("calls, copies")}
     WHERE step = :step
     """  # noqa: S608
 )
 
 
 def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -> tuple[int, int]:
-    """(calls, green's calls) of one step, sealed or not."""
+    """(calls, green's calls) of one step, sealed or not; at a shadow step green has copies, not among the calls."""
     row = connection.execute(_STEP_CALLS, _received(connection, rollout, route) | {"step": step}).one()
     return row.calls, row.green
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Green's copies in all: how many, of them `answered`, with their tokens and what they cost in US dollars."""
+
+    copies: int
+    answered: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+
+
+_COPIES = text(
+    f"""
+    SELECT coalesce(sum(copies), 0)::bigint AS copies, coalesce(sum(calls - raised), 0)::bigint AS answered,
+           coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
+           coalesce(sum(cost_sum), 0.0) AS cost
+    FROM {summed.of_rollout("calls, raised, copies, tokens_in, tokens_out, cost_sum")}
+    WHERE copies > 0
+    """  # noqa: S608
+)
+
+
+def copies(connection: Connection, *, rollout: int, route: int) -> Copies:
+    """Of a rollout, sealed or not. At a shadow step green has nothing but copies, and elsewhere none."""
+    row = connection.execute(_COPIES, _received(connection, rollout, route)).one()
+    return Copies(**row._mapping)
 
 
 _ATTEMPTS = text(

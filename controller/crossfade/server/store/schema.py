@@ -193,6 +193,8 @@ observations = Table(
     _added_table("stops"),
     _added_table("groups"),
     Column("keyed", BigInteger, nullable=False, server_default=text("0")),
+    Column("copies", BigInteger, nullable=False, server_default=text("0")),
+    _added_table("pairs"),
     CheckConstraint(_one_of("variant", Variant), name="variant"),
     CheckConstraint("0 <= errors AND errors <= judged AND judged <= calls", name="sums"),
     Index("ix_observations_place", "rollout_id", "route_id", "bucket"),
@@ -226,6 +228,7 @@ summed = Table(
     _table("first_token"),
     _table("costs"),
     _table("stops"),
+    Column("copies", BigInteger, nullable=False, server_default=text("0")),
     postgresql_partition_by="RANGE (received)",
 )
 

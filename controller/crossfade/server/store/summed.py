@@ -128,7 +128,19 @@ _PARTLY = text(
     """  # noqa: S608
 )
 
-_COUNTS = ("calls", "judged", "errors", "busy", "raised", "retries", "failovers", "tokens_in", "tokens_out", "cost_n")
+_COUNTS = (
+    "calls",
+    "judged",
+    "errors",
+    "busy",
+    "raised",
+    "retries",
+    "failovers",
+    "tokens_in",
+    "tokens_out",
+    "cost_n",
+    "copies",
+)
 _TABLES = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
 
 # In the order of the key, so that two who do it never wait for each other in a circle.

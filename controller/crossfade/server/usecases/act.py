@@ -10,6 +10,7 @@ from crossfade.core.decision import Act, Reason
 from crossfade.core.phase import PERSONS_VERBS, Phase, Verb
 from crossfade.core.plan import Breach
 from crossfade.core.rollout import Rollout
+from crossfade.core.sentence import standing
 from crossfade.core.verdict import SAMPLE_RATIO, Ruling
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
@@ -88,7 +89,7 @@ def do(connection: Connection, stored: Stored, verb: Verb, *, actor: str, reason
 
 def said(verb: Verb, before: Rollout, after: Rollout, actor: str, reason: str) -> str:
     """A person's act in words."""
-    weight, route = f"{after.weight:g} %", after.route
+    weight, route = standing(after.weight, after.shadow), after.route
     match verb:
         case Verb.START:
             text = f"Started at {weight} by {actor}"
@@ -97,7 +98,7 @@ def said(verb: Verb, before: Rollout, after: Rollout, actor: str, reason: str) -
         case Verb.RESUME:
             text = f"Resumed at {weight} by {actor}"
         case Verb.ADVANCE:
-            text = f"Advanced from {before.weight:g} % to {weight} by {actor}"
+            text = f"Advanced from {standing(before.weight, before.shadow)} to {weight} by {actor}"
         case Verb.PROMOTE:
             text = f"Promoted by {actor}: {after.green} now serves {route}"
         case Verb.UNDO:

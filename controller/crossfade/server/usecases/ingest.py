@@ -97,6 +97,8 @@ def _check_places(connection: Connection, batch: Batch) -> None:
             problems.append(Problem(f"rows[{position}].route", f"there is no route of number {row.route}"))
         if row.rollout:
             problem = _misplaced(rollouts, row.rollout, row.route, row.step)
+            if not problem and row.copies and not rollouts[row.rollout][2]["steps"][row.step].get("shadow"):
+                problem = "copies", f"step {row.step} of rollout {row.rollout} is no shadow: there green gets no copies"
             if problem:
                 problems.append(Problem(f"rows[{position}].{problem[0]}", problem[1]))
     if problems:

@@ -38,7 +38,14 @@ def live_part(rollout: Rollout) -> Live | None:
     """What the call path must know of a rollout; None of one that is not running, whose calls are blue's alone."""
     if rollout.phase not in (Phase.PROGRESSING, Phase.PAUSED):
         return None
-    return Live(rollout=rollout.id, step=rollout.step, weight=rollout.weight, salt=rollout.salt, green=rollout.green)
+    return Live(
+        rollout=rollout.id,
+        step=rollout.step,
+        weight=rollout.weight,
+        salt=rollout.salt,
+        green=rollout.green,
+        shadow=rollout.shadow,
+    )
 
 
 def current_version(engine: Engine) -> int:

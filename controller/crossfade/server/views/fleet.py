@@ -92,7 +92,7 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         step=rollout.step,
         steps=len(rollout.plan.steps),
         weight=rollout.weight,
-        observed_weight=100 * green / calls if calls and rollout.is_live else None,
+        observed_weight=100 * green / calls if calls and rollout.is_live and not rollout.shadow else None,
         verdict=stored.worst,
         reason=stored.reason,
         sentence=stored.sentence,

@@ -11,9 +11,10 @@ from sqlalchemy import Engine, Row
 
 from crossfade.core.changes import changed_plan
 from crossfade.core.decision import Decision, apply
-from crossfade.core.plan import plan_to_dict
+from crossfade.core.plan import Plan, plan_to_dict
 from crossfade.core.reading import Reader
 from crossfade.core.sentence import sentence
+from crossfade.errors import Invalid, Problem
 from crossfade.server import past
 from crossfade.server.database import begin
 from crossfade.server.figures import decision_figures
@@ -83,6 +84,7 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
         own = stored.rollout.plan
         typed = changed_plan(own, {} if changes is None else changes)
         same = not changes or typed == own
+        _refuse_other_shadow(own, typed)
         past.refuse_dropped(connection, stored, now=now, retention=retention)
         entries = journal.of_rollout(connection, rollout_id)
         looks = evaluations.every(connection, rollout_id)
@@ -110,6 +112,22 @@ def replayed(engine: Engine, rollout_id: int, body: object, *, now: datetime, re
         exposure=exposed,
         differs=_differing(journalled, decisions) if same else (),
     )
+
+
+def _refuse_other_shadow(own: Plan, typed: Plan) -> None:
+    """Raises `Invalid` where a shadow step would have had to be another: copies that were not sent cannot be judged."""
+    steps, others = ([(step.weight, step.shadow) for step in plan.steps] for plan in (own, typed))
+    if steps != others and (own.paired or typed.paired):
+        what = "had a shadow step" if own.paired else "had no shadow step"
+        raise Invalid(
+            [
+                Problem(
+                    "plan.steps",
+                    f"the rollout {what}, and what copies of calls would have shown at other steps is not known: leave"
+                    " weights and shadow as they were; margins, bake times and the rest may change",
+                )
+            ]
+        )
 
 
 def _decision(decision: Decision) -> DecisionView:

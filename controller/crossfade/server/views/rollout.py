@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,12 +28,13 @@ from crossfade.server.views.plain import plain_object
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
     """One step of the rail. `state` is done, current, to_come or stopped, where the rollout ended without a promotion;
-    the weight is percent, times are seconds.
+    the weight is percent, as `shadow` is of the calls that green gets a copy of; times are seconds.
     """
 
     weight: float
     bake: float
     approve: bool
+    shadow: float
     state: str
     spent_seconds: float | None = None
     left_seconds: float | None = None
@@ -67,6 +68,21 @@ class VariantView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowView:
+    """What the shadow step came to, whether it is over or not: of `calls` of the service, `percent` of which were to be
+    copied, green got `copies` and `answered` so many, at a `cost` in US dollars on top of what blue cost.
+    """
+
+    percent: float
+    calls: int
+    copies: int
+    answered: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerbView:
     """A verb a person may do, or why not now (`refusal`, empty when allowed)."""
 
@@ -82,7 +98,8 @@ class RolloutView:
     at the last look, see `server.figures.split_figures`.
 
     `weight` is green's share wanted, `observed_weight` the share of the calls of the step under way, in percent or
-    None without calls. `act` and `reason` are of the last decision, `sentence` says what happens next and why.
+    None without calls; at a shadow step the share of them that was copied. `shadow` is None for a plan without one.
+    `act` and `reason` are of the last decision, `sentence` says what happens next and why.
     """
 
     id: int
@@ -108,6 +125,7 @@ class RolloutView:
     log_e_worse_needed: float | None
     tiles: tuple[dict[str, Any], ...]
     split: dict[str, Any] | None
+    shadow: ShadowView | None
     conditions: dict[str, Any]
     calibration: dict[str, Any] | None
     """What equal Models came to on this traffic before the start (`simulation.calibration`); None if nobody asked."""
@@ -185,6 +203,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             log_e_worse_needed=current.log_e_worse_needed if current else None,
             tiles=tiles,
             split=latest.split if latest else None,
+            shadow=_shadow(connection, stored),
             conditions=latest.conditions if latest else {},
             calibration=journal.calibration(connection, rollout_id),
             blue_calls=blue_view,
@@ -200,6 +219,16 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             evaluated_at=stored.evaluated_at,
             next_evaluation=stored.next_evaluation,
         )
+
+
+def _shadow(connection: Connection, stored: Stored) -> ShadowView | None:
+    plan, place = stored.rollout.plan, {"rollout": stored.rollout.id, "route": stored.route_id}
+    if not plan.paired:
+        return None
+    [step] = plan.paired
+    calls, _ = observations.step_calls(connection, **place, step=step)
+    found = observations.copies(connection, **place)
+    return ShadowView(percent=plan.steps[step].shadow, calls=calls, **asdict(found))
 
 
 def rollouts(
@@ -267,6 +296,7 @@ def _steps(connection: Connection, stored: Stored, now: datetime) -> tuple[StepV
                 weight=step.weight,
                 bake=step.bake,
                 approve=step.approve,
+                shadow=step.shadow,
                 state="done" if done else here if current else "to_come",
                 spent_seconds=max(0.0, (until - begun).total_seconds()) if begun else None,
                 left_seconds=bake_left(stored, now) if current and running else None,
