@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.faults.cases import CASES
+from benchmarks.faults.clients import CLIENTS
 from benchmarks.shim.imports import STEPS
 from benchmarks.shim.ways import OPERATIONS
 
@@ -23,3 +25,22 @@ def test_the_shim_is_timed_in_every_way(tmp_path: Path) -> None:
     assert [each["step"] for each in told["imports"]] == list(STEPS)
     for way in ways:
         assert f"| {way} |" in done.stdout
+
+
+def test_every_client_is_compared_in_every_case(tmp_path: Path) -> None:
+    command = ["-m", "benchmarks.faults", "--seconds", "0.4", "--rates", "10", "--json", tmp_path / "told"]
+    done = subprocess.run([sys.executable, *command], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    told = json.loads((tmp_path / "told").read_text())
+    there = CLIENTS.keys() - told["missing"].keys()
+    assert {"boto3", "crossfade"} <= there
+    figures = {(each["case"], each["client"]): each for each in told["figures"]}
+    assert figures.keys() == {(case.name, client) for case in CASES for client in there}
+    assert all(each["attempts"] > 0 for each in figures.values())
+    for client in there:
+        assert figures["nothing", client]["answered"] == 1.0
+    assert figures["503 from one region", "boto3"]["answered"] == 0.0
+    assert figures["503 from one region", "crossfade"]["answered"] == 1.0
+    green = "green, half of the calls, fails"
+    assert (figures[green, "boto3"]["answered"], figures[green, "crossfade"]["answered"]) == (0.5, 1.0)
+    for client in told["missing"]:
+        assert f"Not measured: {client}" in done.stdout
