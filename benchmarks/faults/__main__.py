@@ -19,7 +19,7 @@ HEAD = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("--seconds", type=_number, default=15.0, help="of calls in each case (15: nine minutes)")
+    parser.add_argument("--seconds", type=_number, default=15.0, help="of calls in each case (15: seven minutes)")
     parser.add_argument("--rates", type=_number, nargs="+", default=[5.0, 50.0], help="calls a second (5 50)")
     parser.add_argument("--litellm", metavar="PYTHON", default=sys.executable, help="one that has LiteLLM (this one)")
     parser.add_argument("--seed", type=int, default=1, help="of the faults that strike by chance (1)")

@@ -91,11 +91,11 @@ class Comparison:
         with contextlib.ExitStack() as stack:
             sandbox = stack.enter_context(Sandbox(REGIONS, models=("echo",), seed=self._seed))
             settings = stack.enter_context(controller(_snapshot(sandbox, ["warm", *self._cells])))
-            heard = {cell: self._cell(sandbox, settings, cell, case, rate) for cell, (case, rate) in self._cells.items()}
+            heard = {cell: self._cell(sandbox, settings, cell, *asked) for cell, asked in self._cells.items()}
             sandbox.settle()
-            asked = _asked(sandbox)
+            attempts = _attempts(sandbox)
         return [
-            _figures(case, rate, client, heard[cell][client], asked.get(model_id(client, cell), 0))
+            _figures(case, rate, client, heard[cell][client], attempts.get(model_id(client, cell), 0))
             for cell, (case, rate) in self._cells.items()
             for client in CLIENTS
             if client in heard[cell]
@@ -131,7 +131,7 @@ class Comparison:
             return {worker.client: worker.hear() for worker in there}
 
 
-def _figures(case: Case, rate: float, client: str, heard: dict[str, Any], asked: int) -> Figures:
+def _figures(case: Case, rate: float, client: str, heard: dict[str, Any], attempts: int) -> Figures:
     if "took" not in heard:
         raise RuntimeError(f"the process of {client} broke off in {case.name!r} at {rate:g} calls a second")
     took = sorted(seconds for seconds in heard["took"] if seconds is not None)
@@ -144,12 +144,12 @@ def _figures(case: Case, rate: float, client: str, heard: dict[str, Any], asked:
         answered=len(took) / calls,
         median=median(took) if took else None,
         p99=took[min(len(took) - 1, int(0.99 * len(took)))] if took else None,
-        attempts=asked / calls,
+        attempts=attempts / calls,
         cpu=heard["cpu"],
     )
 
 
-def _asked(sandbox: Sandbox) -> dict[str, int]:
+def _attempts(sandbox: Sandbox) -> dict[str, int]:
     """Requests of each blue model id, its green's with them."""
     found: dict[str, int] = {}
     for row in sandbox.counts()["rows"]:

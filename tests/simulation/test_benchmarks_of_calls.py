@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.faults.cases import CASES
 from benchmarks.faults.clients import CLIENTS
 from benchmarks.shim.imports import STEPS
@@ -27,6 +29,7 @@ def test_the_shim_is_timed_in_every_way(tmp_path: Path) -> None:
         assert f"| {way} |" in done.stdout
 
 
+@pytest.mark.slow  # every case begins with new processes
 def test_every_client_is_compared_in_every_case(tmp_path: Path) -> None:
     command = ["-m", "benchmarks.faults", "--seconds", "0.4", "--rates", "10", "--json", tmp_path / "told"]
     done = subprocess.run([sys.executable, *command], cwd=CHECKOUT, capture_output=True, text=True, check=True)
