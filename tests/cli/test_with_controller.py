@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
+from crossfade.cli.up import LOOK_SECONDS, _relay
 from crossfade.server.bring_up import clean_environment, is_healthy
 
 CHECKS = ("--check", "error_rate=0.5", "--check", "score.accuracy=1")
@@ -361,6 +363,29 @@ def test_up_runs_everything_keeps_its_secrets_to_itself_and_ends_clean(open_fold
         assert is_healthy(address)
         for name in ("secret", "admin-token"):
             assert stat.S_IMODE((data / name).stat().st_mode) == 0o600
+        logs = {path: path.stat().st_ino for path in (data / "logs").iterdir()}
+        second = subprocess.run(command, capture_output=True, text=True, env=clean_environment({}), timeout=60)
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert f"this data folder is in use by pid {up.pid}" in second.stderr
+        assert {path: path.stat().st_ino for path in logs} == logs, "the first one's logs are its own"
+        for path in logs:
+            os.truncate(path, 0)  # as a person may: no reason to end
+        time.sleep(2 * LOOK_SECONDS)
+        assert up.poll() is None
+        assert is_healthy(address)
         up.send_signal(signal.SIGINT)
         assert up.wait(60) == 130
     assert not is_healthy(address)
+
+
+def test_a_log_that_is_cut_or_taken_away_is_followed_from_its_new_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "controller.log"
+    log.write_text("one\ntwo\n")
+    seen = _relay("controller", log, 0)
+    log.write_text("new\n")
+    assert _relay("controller", log, seen) == 4
+    log.unlink()
+    assert _relay("controller", log, 4) == 0
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == ["one", "two", "new"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def run_up(host: str | None, port: int | None, data: str) -> None:
     except OSError as error:
         raise SetupError(f"{folder}: {error.strerror}; choose another folder by --data or CROSSFADE_DATA") from None
     with ExitStack() as stack:
+        stack.enter_context(_alone_in(folder))  # before anything of a running one is touched, its logs above all
         processes = stack.enter_context(Processes(folder / "logs"))
         url = environment.get("DATABASE_URL") or _embedded(folder, stack, processes)
         if not environment.get("CROSSFADE_SECRET") and not environment.get("CROSSFADE_SECRET_FILE"):
@@ -60,6 +62,30 @@ def run_up(host: str | None, port: int | None, data: str) -> None:
         except KeyboardInterrupt:
             click.echo("Stopping.", err=True)
             raise
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Holds the data folder, for as long as the block runs or this process lives; refuses one that is held."""
+    path = folder / "pid"
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}; choose another folder by --data or CROSSFADE_DATA") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            raise SetupError(
+                f"{folder}: this data folder is in use by {f'pid {pid}' if pid else 'another `crossfade up`'}: "
+                "stop that one, or choose another folder by --data or CROSSFADE_DATA"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _embedded(folder: Path, stack: ExitStack, processes: Processes) -> str:
@@ -110,10 +136,14 @@ def _first_admin(folder: Path, url: str, secret: str) -> str:
 
 def _relay(name: str, log: Path, seen: int) -> int:
     """Prints what a part has said since `seen` bytes; the new position. A long log begins anew."""
-    size = log.stat().st_size
-    with log.open("rb") as file:
-        file.seek(seen)
-        said = file.read(size - seen)
+    try:
+        size = log.stat().st_size
+        seen = seen if seen <= size else 0  # somebody has cut it
+        with log.open("rb") as file:
+            file.seek(seen)
+            said = file.read(size - seen)
+    except FileNotFoundError:  # somebody has taken it away: that is no reason to end
+        return 0
     whole = said.rpartition(b"\n")[0]
     for line in whole.decode(errors="replace").splitlines():
         click.echo(f"{name:10} | {line}", err=True)
