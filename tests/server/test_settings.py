@@ -8,15 +8,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from crossfade.core.variables import KNOWN
 from crossfade.errors import Conflict, Invalid, SetupError, Unavailable
 from crossfade.server import database, migrate
-from crossfade.server.settings import load, secret_of
+from crossfade.server.settings import VARIABLES, load, secret_of
 
 
 def test_settings_come_from_the_environment_and_what_is_given_wins() -> None:
     settings = load({"DATABASE_URL": "postgresql://a:pw@h/d", "CROSSFADE_PORT": "99"}, host="::1")
     assert (settings.host, settings.port) == ("::1", 99)
     assert settings.database_url.get_secret_value() == "postgresql://a:pw@h/d"
+
+
+def test_every_setting_is_known_to_every_process() -> None:
+    assert set(VARIABLES.values()) - {"DATABASE_URL"} <= KNOWN
+
+
+def test_what_kubernetes_sets_for_a_service_called_crossfade_is_no_misspelt_setting() -> None:
+    port = "CROSSFADE_SIDECAR_PORT_8322_TCP"
+    load(dict.fromkeys(("CROSSFADE_SERVICE_HOST", "CROSSFADE_SERVICE_PORT_HTTP", port, f"{port}_ADDR"), "10.0.0.1"))
 
 
 def test_no_secret_shows_in_print() -> None:

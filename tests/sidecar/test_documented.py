@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crossfade.server.settings import OTHERS
+from crossfade.core.variables import KNOWN
 from crossfade.sidecar.channel import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -13,9 +13,9 @@ PAGE = (ROOT / "docs" / "sidecar.md").read_text()
 SOURCE = "".join(path.read_text() for path in (ROOT / "controller" / "crossfade" / "sidecar").glob("*.py"))
 
 
-def test_every_setting_is_on_the_page_and_known_to_the_server_beside_it() -> None:
+def test_every_setting_is_on_the_page_and_known_to_every_process() -> None:
     used = set(re.findall(r"CROSSFADE_SIDECAR_[A-Z_]+[A-Z]", SOURCE)) - {VARIABLE}
-    assert used == {name for name in OTHERS if name.startswith("CROSSFADE_SIDECAR_")}
+    assert used == {name for name in KNOWN if name.startswith("CROSSFADE_SIDECAR_")}
     assert used == set(re.findall(r"CROSSFADE_SIDECAR_[A-Z_]+[A-Z]", PAGE))
 
 

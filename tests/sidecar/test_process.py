@@ -138,6 +138,14 @@ def test_it_listens_on_a_unix_socket_only_for_its_own_user(
             process.wait()
 
 
+def test_it_listens_on_the_address_of_a_name(snapshot, model, sandbox, controller, environment) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    with Process("--host", "localhost", **environment) as process:
+        assert ready(process).converse().status == 200
+        assert _children(process.pid)
+    assert process.wait() == 0
+
+
 def test_another_region_is_asked_and_the_signature_is_for_it(snapshot, model, sandbox, controller, environment) -> None:
     controller.serve_snapshot(snapshot(model("blue")))
     sandbox.fault("unavailable", region=EAST)

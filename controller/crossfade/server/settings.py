@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,32 +11,10 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from crossfade.core.variables import refuse_unknown
 from crossfade.errors import SetupError
 
 LEAST_SECRET = 32
-OTHERS = frozenset(
-    {
-        "CROSSFADE_URL",
-        "CROSSFADE_TOKEN",
-        "CROSSFADE_STATE_DIR",
-        "CROSSFADE_FLUSH_SECONDS",
-        "CROSSFADE_SERVICE",
-        "CROSSFADE_TELEMETRY",
-        "CROSSFADE_WAIT",
-        "CROSSFADE_SECRET_FILE",
-        "CROSSFADE_SIDECAR_HOST",
-        "CROSSFADE_SIDECAR_PORT",
-        "CROSSFADE_SIDECAR_SOCKET",
-        "CROSSFADE_SIDECAR_WORKERS",
-        "CROSSFADE_SIDECAR_DRAIN_SECONDS",
-        "CROSSFADE_SIDECAR_TOKEN",
-        "CROSSFADE_SIDECAR_TOKEN_FILE",
-        "CROSSFADE_SIDECAR_KEYS_FILE",
-        "CROSSFADE_SIDECAR_MOST_BODY",
-        "CROSSFADE_SIDECAR_BODY_SECONDS",
-    }
-)
-"""Variables of the CLI, the shim and the sidecar, which may be set beside the server's."""
 
 
 class Settings(BaseSettings):
@@ -66,7 +43,7 @@ def load(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     misspelt one would be silently without effect.
     """
     environ = os.environ if environ is None else environ
-    _refuse_unknown(environ)
+    refuse_unknown(environ)
     values: dict[str, Any] = {
         name: environ[variable] for name, variable in VARIABLES.items() if environ.get(variable, "") != ""
     }
@@ -103,15 +80,6 @@ def _variable(name: str) -> str:
 
 VARIABLES = {name: _variable(name) for name in Settings.model_fields}
 """Each setting's environment variable."""
-
-
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = sorted({*VARIABLES.values(), *OTHERS})
-    for name in sorted(environ):
-        if name.startswith("CROSSFADE_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise SetupError(f"the environment variable {name} is not known: {hint}")
 
 
 def _read_secret(path: Path) -> str:

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crossfade.core.variables import PREFIX, unknown
 from crossfade.errors import SetupError
 
 _NAMES = ("url", "token", "state_dir", "flush_seconds", "service", "wait", "telemetry")
-_PREFIX = "CROSSFADE_"
-_OF_OTHERS = ("BUCKET_SECONDS", "DATA", "DB_PASSWORD", "HOST", "PORT", "RETENTION_DAYS", "SECRET", "SECRET_FILE")
-"""What the controller and its set-up read; a service may well see them too."""
 _ON, _OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 
@@ -66,12 +64,9 @@ def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that look like one of the shim's and are none, each with the one that was probably meant."""
     known = [name.upper() for name in _NAMES]
     found = {}
-    for variable in environment:
-        name = variable.removeprefix(_PREFIX)
-        if name == variable or name in known or name in _OF_OTHERS:
-            continue
-        if near := difflib.get_close_matches(name.upper(), known, n=1):
-            found[variable] = _PREFIX + near[0]
+    for variable in unknown(environment):
+        if near := difflib.get_close_matches(variable.removeprefix(PREFIX).upper(), known, n=1):
+            found[variable] = PREFIX + near[0]
     return found
 
 

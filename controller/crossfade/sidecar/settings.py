@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket as sockets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from crossfade.core.variables import refuse_unknown
 from crossfade.errors import SetupError
+from crossfade.sidecar import channel
 from crossfade.sidecar.app import MOST_BODY, Limits
 from crossfade.sidecar.callers import Callers
 
@@ -18,7 +21,7 @@ LEAST_TOKEN = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`socket` is the path of a Unix socket to listen on instead of `host` and `port`."""
+    """`host` is an address. `socket` is the path of a Unix socket to listen on instead of `host` and `port`."""
 
     host: str
     port: int
@@ -38,11 +41,13 @@ def load(
     socket: str | None = None,
     workers: int | None = None,
 ) -> Settings:
-    """The settings; arguments come before the environment. Raises `SetupError`."""
+    """The settings; arguments come before the environment. Raises `SetupError`, for a misspelt variable too."""
     env = os.environ if environ is None else environ
+    refuse_unknown(name for name in env if name != channel.VARIABLE)
     path = socket or env.get("CROSSFADE_SIDECAR_SOCKET")
+    named = host or env.get("CROSSFADE_SIDECAR_HOST") or "127.0.0.1"
     settings = Settings(
-        host=host or env.get("CROSSFADE_SIDECAR_HOST") or "127.0.0.1",
+        host=named if path else _address(named),
         port=_number(env, "CROSSFADE_SIDECAR_PORT", port, 8322, least=0, most=65535),
         socket=Path(path) if path else None,
         workers=_number(env, "CROSSFADE_SIDECAR_WORKERS", workers, 1, least=1, most=256),
@@ -57,6 +62,17 @@ def load(
     _refuse_strangers(settings)
     _refuse_itself(settings)
     return settings
+
+
+def _address(host: str) -> str:
+    """The address that a name stands for, of the older family where it has both; an address as it is."""
+    try:
+        found = sockets.getaddrinfo(host, None, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name of a host"
+        raise SetupError(f"cannot listen on {host}: {why}") from None
+    found.sort(key=lambda one: one[0] != sockets.AF_INET)
+    return str(found[0][4][0])
 
 
 def _refuse_strangers(settings: Settings) -> None:
