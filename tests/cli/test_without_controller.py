@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from crossfade.sandbox.model import ECHO, LANGDETECT, PY3LANGID
 
 NOWHERE = {"CROSSFADE_URL": "http://127.0.0.1:9", "CROSSFADE_TOKEN": "cft_x"}
 
@@ -87,8 +91,25 @@ def test_taken_port_is_one_line_and_exit_2(anywhere: Any) -> None:
 
 
 def test_sandbox_and_demo_show_their_own_options(anywhere: Any) -> None:
-    assert "--control-port" in anywhere("sandbox", "--help").out
+    of_sandbox = anywhere("sandbox", "--help").out
+    assert of_sandbox.startswith("usage: crossfade sandbox ")
+    assert "--control-port" in of_sandbox
+    assert all(model_id in of_sandbox for model_id in (LANGDETECT, PY3LANGID, ECHO))
     assert "--scenario" in anywhere("demo", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [("sandbox", "httptools", "demo"), ("demo", "httptools", "demo"), ("sidecar", "granian", "sidecar")],
+)
+def test_without_its_extra_a_command_says_which_one_to_install(
+    anywhere: Any, tmp_path: Path, command: str, module: str, extra: str
+) -> None:
+    said = f"No module named {module!r}"
+    (tmp_path / f"{module}.py").write_text(f'raise ModuleNotFoundError("{said}")\n')
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    ran = anywhere(command, PYTHONPATH=path)
+    assert (ran.code, ran.err) == (2, f"{said}: install Crossfade with its extra [{extra}]\n")
 
 
 PLANNED = ("plan", "--steps", "10,50", "--bake", "60", "--check", "error_rate=2", "--maturity", "0")

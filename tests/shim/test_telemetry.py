@@ -433,7 +433,7 @@ def test_without_the_api_it_is_off_with_one_sentence(monkeypatch, caplog) -> Non
     assert telemetry(True) is OFF
     (record,) = caplog.records
     assert record.action == "telemetry_missing"
-    assert "pip install 'crossfade[otel]'" in record.getMessage()
+    assert "install Crossfade with its extra [otel]" in record.getMessage()
 
 
 def test_an_api_that_is_too_old_is_as_good_as_none(monkeypatch, caplog) -> None:

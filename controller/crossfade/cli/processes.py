@@ -69,17 +69,25 @@ def up(host: str | None, port: int | None, data: str) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> int:
     """Run the local Bedrock. `crossfade sandbox --help` has its options. Needs crossfade[demo]."""
-    from crossfade.sandbox.__main__ import main
-
+    try:
+        from crossfade.sandbox.__main__ import main
+    except ImportError as error:
+        raise _without("demo", error) from None
     return main(list(arguments))
 
 
 @click.command(context_settings=_PASSED_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
-    """Watch a candidate earn its promotion, or lose it. `crossfade demo --help` has its options."""
-    from crossfade.demo.main import main
+    """Watch a candidate earn its promotion, or lose it. `crossfade demo --help` has its options.
 
+    Needs crossfade[demo].
+    """
+    try:
+        import crossfade.sandbox.__main__  # noqa: F401 (the demo starts it as a process)
+        from crossfade.demo.main import main
+    except ImportError as error:
+        raise _without("demo", error) from None
     return main(list(arguments))
 
 
@@ -96,9 +104,13 @@ def sidecar(host: str | None, port: int | None, socket: str | None, workers: int
         from crossfade.sidecar.serve import serve
         from crossfade.sidecar.settings import load
     except ImportError as error:
-        raise SetupError(f"{error}: pip install 'crossfade[sidecar]' has what the sidecar needs") from None
+        raise _without("sidecar", error) from None
     settings = load(host=host, port=port, socket=socket, workers=workers)
     serve(settings, listening=lambda address: click.echo(f"The sidecar listens on {address}"))
+
+
+def _without(extra: str, error: ImportError) -> SetupError:
+    return SetupError(f"{error}: install Crossfade with its extra [{extra}]")
 
 
 COMMANDS = (migrate, controller, scheduler, up, sidecar, sandbox, demo)

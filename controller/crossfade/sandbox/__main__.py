@@ -1,4 +1,4 @@
-"""Run a local Bedrock: `python -m crossfade.sandbox --regions us-east-1,us-west-2`.
+"""Run a local Bedrock: `crossfade sandbox --regions us-east-1,us-west-2`.
 
 Exit codes: 0 stopped by a signal, 2 cannot start (one line on standard error says why).
 """
@@ -17,21 +17,46 @@ from crossfade.errors import SetupError
 from crossfade.sandbox.bedrock import Bedrock
 from crossfade.sandbox.control import Control
 from crossfade.sandbox.listener import HOST, Listener
-from crossfade.sandbox.model import NAMES, load_models
+from crossfade.sandbox.model import ECHO, LANGDETECT, NAMES, PY3LANGID, load_models
 
 _PARENT_CHECK_SECONDS = 0.5
+_EPILOG = f"""\
+model ids:
+  {LANGDETECT}, {PY3LANGID}   answer the language of the last user message, as `fr`
+  {ECHO}, crossfade.echo-ANYTHING-v1:0     answer the text they were sent
+each also as a profile, `us.{ECHO}`, and as an ARN. Any AWS credentials do.
+"""
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m crossfade.sandbox",
+        prog="crossfade sandbox",
         description="A local Bedrock: several regions, each on a port of 127.0.0.1, with faults on demand.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--regions", default="us-east-1,us-west-2,eu-west-1", help="names, separated by commas")
-    parser.add_argument("--ports", default="", help="one port a region, separated by commas; 0 is a free one")
-    parser.add_argument("--control-port", type=int, default=0, help="port for faults, quotas and the log")
-    parser.add_argument("--models", default=",".join(NAMES), help="which of %(default)s to load")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults' probabilities and jitter")
+    parser.add_argument(
+        "--regions",
+        default="us-east-1,us-west-2,eu-west-1",
+        metavar="NAMES",
+        help="separated by commas; default: %(default)s",
+    )
+    parser.add_argument(
+        "--ports", default="", metavar="PORTS", help="one a region, separated by commas; 0, the default, is a free one"
+    )
+    parser.add_argument(
+        "--control-port",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="for faults, quotas and the log; default: a free one",
+    )
+    parser.add_argument(
+        "--models", default=",".join(NAMES), metavar="NAMES", help="which to load; default: %(default)s, which are all"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the faults' probabilities and jitter; default: %(default)s"
+    )
     parser.add_argument("--print-json", action="store_true", help="print one line of JSON with the ports when ready")
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process is no longer the parent")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop at the end of standard input")
@@ -52,7 +77,7 @@ async def _serve(options: argparse.Namespace) -> None:
     try:
         models = load_models(tuple(options.models.split(",")))
     except (ValueError, ImportError) as error:
-        raise SetupError(f"--models {options.models}: {error}; pip install 'crossfade[demo]' has them") from None
+        raise SetupError(f"--models {options.models}: {error}; install Crossfade with its extra [demo]") from None
     bedrock = Bedrock(models, seed=options.seed)
     listeners = {
         name: Listener(partial(bedrock.handle, name), name=f"region {name}", port=port)

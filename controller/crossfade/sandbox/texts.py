@@ -34,7 +34,7 @@ def labelled_texts(seed: int, languages: Set[str] = LANGUAGES) -> list[tuple[str
     try:
         lines = files("eld").joinpath("tests/data/big-test.txt").read_text(encoding="utf-8").split("\n")
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise SetupError(f"the labelled texts are missing ({error}); pip install 'crossfade[demo]' has them") from None
+        raise SetupError(f"the labelled texts are missing ({error}); install Crossfade with its extra [demo]") from None
     pairs = [(text, language) for language, _, text in (line.partition("\t") for line in lines) if text]
     kept = [pair for pair in pairs if pair[1] in languages]
     random.Random(seed).shuffle(kept)

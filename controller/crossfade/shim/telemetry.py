@@ -87,7 +87,7 @@ def telemetry(on: bool) -> Telemetry:
     except Exception as error:  # not installed, or too old
         log.warning(
             "telemetry is switched on but OpenTelemetry cannot be used, so there is none (%s): "
-            "pip install 'crossfade[otel]'",
+            "install Crossfade with its extra [otel]",
             error,
             extra={"action": "telemetry_missing"},
         )
