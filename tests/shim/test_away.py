@@ -109,5 +109,5 @@ def test_without_any_snapshot_one_warning_says_so_truly(snapshot, model, control
     crossfade.install(session, **settings | {"wait": 1.0})
     said = [record.getMessage() for record in caplog.records if record.name == "crossfade"]
     assert len(said) == 1
-    assert "calls go to plain boto3 until there is one" in said[0]
+    assert "calls go to Bedrock as they are until there is one" in said[0]
     assert "the last one" not in said[0]

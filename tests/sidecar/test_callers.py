@@ -61,6 +61,7 @@ def test_with_a_token_only_who_shows_it_is_let_in(beside, snapshot, model, calls
     assert len(calls()) == (status == 200)
     assert caller.ask("GET", "/healthz").status == 200
     assert caller.ask("GET", "/metrics").status == 401
+    assert caller.ask("GET", "/metrics", authorization=f"Bearer {TOKEN}").status == 200, "as Prometheus shows it"
 
 
 def test_the_token_goes_no_further(beside, snapshot, model, sandbox) -> None:

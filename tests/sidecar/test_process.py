@@ -146,6 +146,39 @@ def test_it_listens_on_the_address_of_a_name(snapshot, model, sandbox, controlle
     assert process.wait() == 0
 
 
+def test_without_credentials_it_says_so_at_the_start_and_once_for_all_calls_refused(
+    snapshot, model, sandbox, controller, environment, tmp_path
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    nobody = environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    del nobody["AWS_ACCESS_KEY_ID"], nobody["AWS_SECRET_ACCESS_KEY"]
+    with Process(**nobody) as process:
+        caller = ready(process)
+        replies = [caller.converse(model_id) for model_id in (ROUTE, ROUTE, "us.no-route-v1:0")]
+    assert process.wait() == 0
+    assert [reply.status for reply in replies] == [403, 403, 403]
+    assert len(process.said) == 2
+    assert "WARNING the sidecar has found no AWS credentials" in process.said[0]
+    assert "was asked in vain (credentials: Unable to locate credentials)" in process.said[1]
+
+
+def test_each_kind_of_failure_is_one_line_however_many_calls_meet_it(
+    snapshot, model, sandbox, controller, environment
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    with Process(**environment) as process:
+        caller = ready(process)
+        assert caller.converse().status == 200
+        sandbox.fault("access_denied")
+        assert [caller.converse().status for _ in range(3)] == [403, 403, 403]
+        sandbox.clear()
+        sandbox.fault("validation")
+        assert caller.converse().status == 400
+    assert process.wait() == 0
+    [line] = process.said
+    assert "was asked in vain (denied: " in line
+
+
 def test_another_region_is_asked_and_the_signature_is_for_it(snapshot, model, sandbox, controller, environment) -> None:
     controller.serve_snapshot(snapshot(model("blue")))
     sandbox.fault("unavailable", region=EAST)

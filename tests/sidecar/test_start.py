@@ -29,8 +29,17 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     ("arguments", "environment", "words"),
     [
         (["--host", "0.0.0.0"], {}, "could spend this machine's AWS credentials"),
-        (["--host", "no-such-host.invalid"], {}, "cannot listen on no-such-host.invalid: "),
-        (["--host", "a..b"], {}, "cannot listen on a..b: "),
+        (
+            ["--host", "no-such-host.invalid"],
+            {"CROSSFADE_SIDECAR_TOKEN": "x" * 16},
+            "cannot listen on no-such-host.invalid: ",
+        ),
+        (["--host", "a..b"], {"CROSSFADE_SIDECAR_TOKEN": "x" * 16}, "cannot listen on a..b: "),
+        (
+            ["--port", "0"],
+            {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t", "AWS_PROFILE": "no-such"},
+            "the AWS credentials cannot be read: The config profile (no-such) could not be found",
+        ),
         ([], {"CROSSFADE_SIDCAR_TOKEN": "x" * 16}, "did you mean CROSSFADE_SIDECAR_TOKEN?"),
         ([], {}, "CROSSFADE_URL is not set"),
         ([], {"CROSSFADE_URL": "http://127.0.0.1:9"}, "CROSSFADE_TOKEN is not"),
@@ -40,7 +49,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
             "there is no folder",
         ),
     ],
-    ids=["strangers", "name", "no name", "misspelt", "url", "token", "folder"],
+    ids=["strangers", "name", "no name", "profile", "misspelt", "url", "token", "folder"],
 )
 def test_what_keeps_it_from_starting_is_one_line(arguments: list[str], environment: dict[str, str], words: str) -> None:
     done = run(*arguments, **environment)

@@ -99,7 +99,11 @@ class Feed:
             self._first.set()
 
     def _onward(self) -> str:
-        return "routing goes on with the last one" if self.snapshot else "calls go to plain boto3 until there is one"
+        return (
+            "routing goes on with the last one"
+            if self.snapshot
+            else "calls go to Bedrock as they are until there is one"
+        )
 
     @property
     def has_warned(self) -> bool:

@@ -198,7 +198,9 @@ async def _attempt(call: Call, ask: Ask, request: Request, upstream: Upstream) -
     except Exception as error:
         if response is not None:
             response.close()
-        return None, failure_of(error)
+        failure = failure_of(error)
+        upstream.trouble.tell(failure, target.region, time.monotonic())
+        return None, failure
     except BaseException:
         if response is not None:
             response.close()

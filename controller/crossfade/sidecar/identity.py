@@ -28,6 +28,11 @@ class Identity:
         self._credentials: Any = None if self._bearer else self._session.get_credentials()
         self.region: str = self._session.get_config_variable("region") or "us-east-1"
 
+    @property
+    def nobody(self) -> bool:
+        """Whether there is nothing to sign with, so that every call will be refused."""
+        return not self._bearer and self._credentials is None
+
     def endpoint(self, region: str) -> str:
         """AWS's own endpoint in a region."""
         resolver = self._session.get_component("endpoint_resolver")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -11,9 +11,7 @@ import botocore.exceptions
 
 from crossfade.sidecar.drive import Whole, error_answer
 from crossfade.sidecar.frames import BadFrame, Splitter, frame
-from crossfade.sidecar.upstream import Upstream, passed_on
-
-log = logging.getLogger("crossfade")
+from crossfade.sidecar.upstream import Upstream, failure_of, passed_on, refusal
 
 _CONNECT = 3.0
 _SILENCE = 120.0
@@ -30,12 +28,16 @@ async def pass_on(
             told = passed_on(response.headers)
             if response.status == 200 and "eventstream" in response.headers.get("content-type", ""):
                 return Whole(200, told, b""), _frames(response)
-            return Whole(response.status, told, await response.read()), None
+            found = await response.read()
+            if response.status >= 400:
+                upstream.trouble.tell(failure_of(refusal(path, response, found)), region, time.monotonic())
+            return Whole(response.status, told, found), None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        log.info("Bedrock in %s did not answer: %s", region, error, extra={"action": "passage_failed"})
+        upstream.trouble.tell(failure_of(error), region, time.monotonic())
         message = f"Bedrock in {region} cannot be reached: {error or 'no answer in time'}"
         return error_answer(503, "ServiceUnavailableException", message), None
     except botocore.exceptions.BotoCoreError as error:
+        upstream.trouble.tell(failure_of(error), region, time.monotonic())
         return error_answer(403, "UnrecognizedClientException", f"the sidecar's own credentials: {error}"), None
 
 

@@ -15,6 +15,7 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
@@ -49,6 +50,7 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
     multiprocessing.set_start_method("spawn", force=True)
     port = _free(settings)
     _log()
+    _tell_nobody()
     shim = runtime.begin(shim_settings)
     shim.feed.wait_for_first(shim_settings.wait)
     server = Granian(
@@ -83,6 +85,20 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
 
 def _log() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, level=logging.WARNING)
+
+
+def _tell_nobody() -> None:
+    """Warns where there are no AWS credentials; workers look for their own. Raises `SetupError` for a broken set-up."""
+    try:
+        nobody = Identity().nobody
+    except BotoCoreError as error:
+        raise SetupError(f"the AWS credentials cannot be read: {error}") from None
+    if nobody:
+        log.warning(
+            "the sidecar has found no AWS credentials (environment, profile, container, instance): every call gets "
+            "403 until it is started anew with some",
+            extra={"action": "no_credentials"},
+        )
 
 
 def _free(settings: Settings) -> int:

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket as sockets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,9 +45,8 @@ def load(
     env = os.environ if environ is None else environ
     refuse_unknown(name for name in env if name != channel.VARIABLE)
     path = socket or env.get("CROSSFADE_SIDECAR_SOCKET")
-    named = host or env.get("CROSSFADE_SIDECAR_HOST") or "127.0.0.1"
     settings = Settings(
-        host=named if path else _address(named),
+        host=host or env.get("CROSSFADE_SIDECAR_HOST") or "127.0.0.1",
         port=_number(env, "CROSSFADE_SIDECAR_PORT", port, 8322, least=0, most=65535),
         socket=Path(path) if path else None,
         workers=_number(env, "CROSSFADE_SIDECAR_WORKERS", workers, 1, least=1, most=256),
@@ -60,6 +59,9 @@ def load(
         upstream=env.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or None,
     )
     _refuse_strangers(settings)
+    if settings.socket is None:
+        settings = replace(settings, host=_address(settings.host))
+        _refuse_strangers(settings)  # a name may stand for any address
     _refuse_itself(settings)
     return settings
 

@@ -20,6 +20,7 @@ from crossfade.shim.answer import Told, read_answer
 from crossfade.shim.classify import Failure, NotOurs, classify
 from crossfade.sidecar.identity import Identity
 from crossfade.sidecar.request import Request, path_of
+from crossfade.sidecar.trouble import Trouble
 
 _IDLE = 60.0
 _PASSED_ON = ("content-type", "retry-after", "x-amzn-", "x-amz-")
@@ -30,6 +31,7 @@ class Upstream:
 
     def __init__(self, identity: Identity, own: str | None = None) -> None:
         self.identity = identity
+        self.trouble = Trouble()
         self._own = own
         self._endpoints: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
