@@ -168,7 +168,9 @@ def test_without_history_a_limit_must_be_given_and_bedrock_is_not_asked(plane: P
 
 def test_what_calls_cost_is_not_judged_while_a_price_is_not_declared(plane: Plane) -> None:
     cost = {"metric": "cost", "margin": 1, "limit": 0.1}
-    [change] = apply.apply_declarations(plane.engine, {"models": [model("new", price=None)]}, actor="ann", now=plane.now)
+    [change] = apply.apply_declarations(
+        plane.engine, {"models": [model("new", price=None)]}, actor="ann", now=plane.now
+    )
     assert change.fields == {"price": ({"input_per_1k": 0.003, "output_per_1k": 0.015}, None)}
     with pytest.raises(Invalid) as error:
         register(plane, plan=PLAN | {"checks": [*PLAN["checks"], cost]})

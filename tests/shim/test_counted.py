@@ -85,9 +85,7 @@ def test_the_cost_of_a_call_falls_into_its_bin(routed, snapshot, model, controll
     assert row["cost_sum"] == pytest.approx((row["tokens_in"] * 1.0 + row["tokens_out"] * 2.0) / 1000)
 
 
-def test_a_model_without_a_price_has_calls_of_unknown_cost(
-    routed, snapshot, model, ask, controller
-) -> None:
+def test_a_model_without_a_price_has_calls_of_unknown_cost(routed, snapshot, model, ask, controller) -> None:
     ask(routed(snapshot(replace(model("blue"), price=None))))
     assert table(controller, "costs") == {}
     [row] = controller.rows()
