@@ -72,7 +72,7 @@ def context(
         _said.reset(token)
 
 
-def _refuse_nonsense(tier: object, deadline: object) -> None:
+def _refuse_nonsense(tier: object, deadline: Any) -> None:
     """A service that says what cannot be is told where it says it: its calls would only be answered oddly."""
     if tier is not None and not isinstance(tier, str):
         raise ValueError(f'crossfade.context: tier must be a text such as "free", not {tier!r}')
