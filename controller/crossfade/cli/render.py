@@ -65,8 +65,9 @@ def registered(made: dict[str, Any]) -> RenderableType:
 
 
 def amended(rollout: dict[str, Any]) -> RenderableType:
-    """A rollout whose checks were changed: what became of each."""
-    return Group(Text(rollout["amendment"]["sentence"]), line(rollout))
+    """A rollout whose checks were changed: what became of each, or that nothing did."""
+    phase = Text.assemble(f"rollout {rollout['id']} ", marked(rollout["phase"], _PHASES))
+    return Group(Text(rollout["amendment"]["sentence"]), phase)
 
 
 def calibration(found: dict[str, Any]) -> RenderableType:

@@ -23,6 +23,8 @@ _WORDS = {
 def outcome(recorded: Recorded, replayed: Replayed) -> str:
     """When and how it would have ended, against when and how it did."""
     rollout, last = replayed.rollout, replayed.last
+    if last is None and rollout.started_at is None:
+        return "It was never started: there is nothing to replay."
     if last is None:
         return "Nothing was looked at while it ran: there is nothing to replay."
     if replayed.is_live:
