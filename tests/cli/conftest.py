@@ -114,10 +114,12 @@ ROUTES = """
 [[models]]
 name = "{name}-now"
 targets = [{{ region = "us-east-1", model_id = "{name}.now-v1:0" }}]
+price = {{ input_per_1k = 0.003, output_per_1k = 0.015 }}
 
 [[models]]
 name = "{name}-next"
 targets = [{{ region = "us-east-1", model_id = "{name}.next-v1:0" }}]
+price = {{ input_per_1k = 0.001, output_per_1k = 0.005 }}
 
 [[routes]]
 name = "{name}"

@@ -83,6 +83,7 @@ def test_replay_takes_the_plan_as_register_does_and_says_what_it_cannot_know(cli
     own = cli("replay", route)
     assert own.code == 0, own.err
     assert "✔ this is the rollout's own plan: it decides what the journal has" in own.out
+    assert (own.out.count("it decided"), own.out.count("it would have decided")) == (1, 0)
     assert "It would have ended as it did: rolled back at" in own.out
     assert json.loads(cli("replay", route, "--bake", "60", "--json").out)["own_plan"]
     other = json.loads(cli("replay", route, "--margin", "1", "--steps", "20,60", "--alpha", "0.2", "--json").out)

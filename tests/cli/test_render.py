@@ -65,6 +65,21 @@ def test_a_shadow_step_is_said_with_what_its_copies_cost() -> None:
     assert "590 copies" in later
 
 
+def test_a_check_that_awaits_its_first_look_says_what_it_asks() -> None:
+    check = {"metric": "latency", "limit": 1.8, "margin": 2.0, "on_breach": "pause", "gating": False}
+    said = shown(
+        phase="pending", tiles=[check | {"ruling": "no_data", "sentence": "not started yet", "awaits_look": True}]
+    )
+    assert (
+        "? calls slower than 1.8 s: no data  not started yet: margin 2 points; a breach pauses; does not gate" in said
+    )
+
+
+def test_a_split_of_keyed_calls_says_that_they_are_not_tested() -> None:
+    said = shown(split={"calls": 0, "sentence": "no call was split by chance yet"})
+    assert "no call was split by chance yet; calls that follow a key are not tested" in said
+
+
 def test_nothing_is_less_than_nothing() -> None:
     assert arithmetic._row([-0.0, -1e-9, -0.5]) == "0.000 0.000 -0.500"
     assert arithmetic._points(-1e-9) == "+0.000 points"

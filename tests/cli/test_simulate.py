@@ -96,7 +96,9 @@ def test_what_may_go_wrong_can_be_played_and_is_named_in_the_inputs(anywhere: An
         (("--base", "1"), "--base: is 1; must be at least 0 and below 1; 1 in a hundred is 1%"),
         (("--green", "-1%"), "--green: is -0.01; must be at least 0 and below 1"),
         (("--metric", "score.accuracy", "--base", "0"), "--base: is 0; must be above 0 and at most 1"),
-        (("--metric", "speed"), "--metric: 'speed' is not allowed; allowed: error_rate, latency, first_token, cost,"),
+        (("--metric", "speed"), "--metric: 'speed' cannot be simulated; allowed: error_rate, or score.NAME with"),
+        (("--metric", "latency"), "--metric: 'latency' cannot be simulated; allowed: error_rate, or score.NAME with"),
+        (("--metric", "score.No"), "--metric: 'score.No' cannot be simulated; allowed: error_rate, or score.NAME"),
         (("--margin", "0"), "--margin: is 0; must be at least 0.001 and at most 50 percentage points"),
         (("--steps", "5,1"), "--steps: is 1; weights must rise, and the step before has 5"),
         (

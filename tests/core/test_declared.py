@@ -72,17 +72,19 @@ def test_a_model_may_go_up_to_each_bound() -> None:
     reader = Reader({"name": "x" * 200, "targets": targets}, "model")
     model = read_model(reader)
     assert problems_of(reader) == []
-    assert (len(model.targets), model.price, model.body_family) == (20, Price(), None)
+    assert (len(model.targets), model.price, model.body_family) == (20, None, None)
     assert model.targets[3] == Target(region="us-east-1", model_id=f"{arn}3", endpoint_url="http://127.0.0.1:9000/x")
 
 
-def test_a_price_is_of_a_thousand_tokens_and_nothing_by_default() -> None:
+def test_a_price_is_of_a_thousand_tokens_and_none_is_not_a_price_of_nothing() -> None:
     assert Price(input_per_1k=3, output_per_1k=15).of(2_000, 500) == pytest.approx(6 + 7.5)
     reader = Reader(MODEL | {"price": {"output_per_1k": 2}}, "model")
     assert read_model(reader).price == Price(input_per_1k=0.0, output_per_1k=2.0)
     reader = Reader(MODEL | {"price": {"input_per_1k": 2}}, "model")
     assert read_model(reader).price == Price(input_per_1k=2.0, output_per_1k=0.0)
     assert Price().of(1_000_000, 1_000_000) == 0
+    assert read_model(Reader(MODEL, "model")).price is None
+    assert read_model(Reader(MODEL | {"price": {}}, "model")).price == Price()
 
 
 def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
@@ -95,7 +97,7 @@ def test_a_model_is_written_with_the_names_it_is_read_by() -> None:
         "body_family": "nova",
     }
     bare = model_to_dict(Model(name="m", targets=(Target(region="eu-west-1", model_id="x"),)))
-    assert (bare["targets"], bare["body_family"]) == ([{"region": "eu-west-1", "model_id": "x"}], None)
+    assert bare == {"name": "m", "targets": [{"region": "eu-west-1", "model_id": "x"}], "body_family": None}
 
 
 @pytest.mark.parametrize(

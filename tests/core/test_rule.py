@@ -63,6 +63,10 @@ def test_a_rule_without_a_condition_or_with_an_unknown_one_is_refused() -> None:
     reader = Reader({"when": {"caracters_below": 1}, "use": "x"}, "rules[0]")
     read_rule(reader)
     assert "did you mean 'characters_below'" in str(reader.problems[0])
+    for written, meant in (("characters_under", "characters_below"), ("tokens_min", "tokens_least")):
+        reader = Reader({"when": {written: 100}, "use": "x"})
+        read_rule(reader)
+        assert f"{written}: is not a known field (did you mean '{meant}'?)" in str(reader.problems[0])
     assert When().holds(Request())
 
 

@@ -168,6 +168,20 @@ def test_amended_checks_say_that_they_await_their_first_look(site: Any, window: 
         expect(tile).to_contain_text("No data yet")
 
 
+def test_a_pending_rollout_shows_its_checks_and_no_evidence_that_is_old(site: Any, window: Any) -> None:
+    pending = site.plane.register(route="other", start=False).id
+    site.plane.sql("UPDATE batches SET received_at = received_at - interval '1 hour'")
+    site.plane.sql("INSERT INTO heartbeats (name, at) VALUES ('one', now())")
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#stale")).to_contain_text("the evidence below is that old")
+    page.goto(f"{site.address}/rollouts/{pending}")
+    expect(page.locator("article.tile")).to_have_count(2)
+    expect(page.locator("article.tile").first).to_contain_text("Not started yet")
+    expect(page.locator("article.tile").first).to_contain_text("Margin 2 points; a breach rolls back.")
+    expect(page.locator("#stale")).not_to_contain_text("evidence")
+
+
 def test_a_rollout_that_was_aborted_shows_where_it_ended(site: Any, window: Any) -> None:
     site.plane.act(site.live, "abort")
     page = window.open(site.link("viewer"))

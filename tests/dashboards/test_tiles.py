@@ -9,7 +9,7 @@ from crossfade.server.figures import verdict_figures
 from crossfade.server.pages.tile import Tile, tile
 
 
-def shown(check: Check, blue: Summary, green: Summary, estimate: float) -> Tile:
+def shown(check: Check, blue: Summary, green: Summary, estimate: float, *, ended: bool = False) -> Tile:
     verdict = Verdict(
         check=check,
         ruling=Ruling.INCONCLUSIVE,
@@ -23,8 +23,9 @@ def shown(check: Check, blue: Summary, green: Summary, estimate: float) -> Tile:
         gate_margin=check.loss_margin,
         log_e_worse_needed=3.0,
         log_e_gate_needed=3.0,
+        calls_needed=117,
     )
-    return tile(verdict_figures(verdict))
+    return tile(verdict_figures(verdict), ended=ended)
 
 
 def test_latency_is_a_share_of_calls() -> None:
@@ -57,6 +58,14 @@ def test_a_score_falls() -> None:
     found = shown(check, Summary(100, 10, 10), Summary(50, 10, 10), estimate=0.1)
     assert (found.name, found.blue, found.blue_n) == ("accuracy", "90.00 %", "100 scored")
     assert found.meters[0].words == "a fall by 1 point ruled out"
+
+
+def test_nothing_is_foretold_of_a_rollout_that_has_ended() -> None:
+    check, blue, green = Check(metric="error_rate", margin=1), Summary(100, 10, 10), Summary(50, 10, 10)
+    margin = "Margin 1 point; a breach rolls back."
+    forecast = "About 117 more calls until the gate should open."
+    assert shown(check, blue, green, 0.1).notes == (forecast, margin)
+    assert shown(check, blue, green, 0.1, ended=True).notes == (margin,)
 
 
 def test_figures_of_an_earlier_version_have_no_limit() -> None:

@@ -33,7 +33,8 @@ PLAN: dict[str, Any] = {
 
 
 def model(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "targets": [{"region": "us-east-1", "model_id": f"vendor.{name}"}], **more}
+    price = {"input_per_1k": 0.003, "output_per_1k": 0.015}
+    return {"name": name, "targets": [{"region": "us-east-1", "model_id": f"vendor.{name}"}], "price": price, **more}
 
 
 DECLARED: dict[str, Any] = {

@@ -318,6 +318,22 @@ def test_checks_that_were_never_looked_at_say_so_when_the_rollout_has_ended(plan
     assert accuracy["sentence"] == "the checks were amended, and the rollout ended before this one's first look"
 
 
+def test_the_checks_of_a_rollout_are_shown_before_the_first_look(plane: Plane) -> None:
+    number = plane.register(start=False).id
+    pending = view_of(plane.engine, number, now=plane.now).tiles
+    assert [(tile["metric"], tile["margin"], tile["on_breach"]) for tile in pending] == [
+        ("error_rate", 2, "roll_back"),
+        ("score.accuracy", 5, "roll_back"),
+    ]
+    assert {(tile["sentence"], tile["awaits_look"]) for tile in pending} == {("not started yet", True)}
+    plane.act(number, "start")
+    assert view_of(plane.engine, number, now=plane.now).tiles[0]["sentence"] == "awaits its first look"
+    plane.act(number, "abort")
+    assert (
+        view_of(plane.engine, number, now=plane.now).tiles[0]["sentence"] == "the rollout ended before its first look"
+    )
+
+
 def test_a_replay_just_after_an_amendment_tells_the_last_look_as_it_was(plane: Plane, running: int) -> None:
     minute(plane, running)
     said = view_of(plane.engine, running, now=plane.now).sentence

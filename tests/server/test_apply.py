@@ -42,6 +42,12 @@ def test_a_dry_run_says_the_difference_and_saves_nothing(plane: Plane) -> None:
     assert current_version(plane.engine) == before + 1
 
 
+def test_a_price_that_nobody_wrote_is_not_in_the_difference(plane: Plane) -> None:
+    document = {"models": [model("bare", price=None)]}
+    [change] = apply.apply_declarations(plane.engine, document, actor="ann", now=plane.now)
+    assert set(change.fields) == {"targets"}
+
+
 def test_every_problem_is_named_and_nothing_is_saved(plane: Plane) -> None:
     document = {
         "models": [model("fine"), model("bad", targets=[]), model("fine")],

@@ -166,6 +166,25 @@ def test_without_history_a_limit_must_be_given_and_bedrock_is_not_asked(plane: P
     assert plane.one("SELECT count(*) FROM rollouts") == 0
 
 
+def test_what_calls_cost_is_not_judged_while_a_price_is_not_declared(plane: Plane) -> None:
+    cost = {"metric": "cost", "margin": 1, "limit": 0.1}
+    [change] = apply.apply_declarations(
+        plane.engine, {"models": [model("new", price=None)]}, actor="ann", now=plane.now
+    )
+    assert change.fields == {"price": ({"input_per_1k": 0.003, "output_per_1k": 0.015}, None)}
+    with pytest.raises(Invalid) as error:
+        register(plane, plan=PLAN | {"checks": [*PLAN["checks"], cost]})
+    assert [str(problem) for problem in error.value.problems] == [
+        "plan.checks[2].metric: what calls cost is not known while no price is declared for 'new': declare its price,"
+        " or leave this check out"
+    ]
+    running = register(plane).rollout.id
+    with pytest.raises(Invalid, match=r"checks\[2\]\.metric: what calls cost is not known while no price is declared"):
+        plane.amend(running, *PLAN["checks"], cost)
+    apply.apply_declarations(plane.engine, {"models": [model("new", price={})]}, actor="ann", now=plane.now)
+    plane.amend(running, *PLAN["checks"], cost)
+
+
 def test_a_limit_is_taken_from_this_blue_only(plane: Plane) -> None:
     plane.later(2 * 86_400)
     plane.observe(plane.row(calls=100, ago=60, latency={duration_bin(5.0): 100}))

@@ -115,6 +115,24 @@ def test_request_metadata_says_what_the_context_does_not_and_its_other_entries_a
         assert with_metadata(Said(tier="free"), nothing) == Said(tier="free")
 
 
+@pytest.mark.parametrize("deadline", [0, -1, "x", "5", True, float("nan"), float("inf")])
+def test_a_deadline_that_is_no_time_is_refused_where_it_is_said(deadline: Any) -> None:
+    with (
+        pytest.raises(ValueError, match=r"^crossfade.context: deadline must be seconds above 0, such as 5, not "),
+        crossfade.context(key="ann", deadline=deadline),
+    ):
+        pytest.fail("a call could be made here")
+    assert key() is None
+
+
+def test_a_tier_that_is_no_text_is_refused_where_it_is_said() -> None:
+    with (
+        pytest.raises(ValueError, match=r'^crossfade.context: tier must be a text such as "free", not 5$'),
+        crossfade.context(tier=5),  # type: ignore[arg-type]
+    ):
+        pytest.fail("a call could be made here")
+
+
 @pytest.fixture
 def variant_of(ask) -> Any:
     def variant(client: Any, **more: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import crossfade
 from crossfade.core import callid
 from crossfade.core.histogram import bin_dollars, cost_bin
+from crossfade.core.model import Price
 from crossfade.core.split import Variant, assign, group
 from crossfade.core.stop import Stop
 from crossfade.shim.answer import read_answer
@@ -81,6 +83,18 @@ def test_the_cost_of_a_call_falls_into_its_bin(routed, snapshot, model, controll
     assert costs == {str(cost_bin(row["cost_sum"])): 1}
     assert bin_dollars(int(next(iter(costs)))) == pytest.approx(row["cost_sum"], rel=0.0101)
     assert row["cost_sum"] == pytest.approx((row["tokens_in"] * 1.0 + row["tokens_out"] * 2.0) / 1000)
+
+
+def test_a_model_without_a_price_has_calls_of_unknown_cost(routed, snapshot, model, ask, controller) -> None:
+    ask(routed(snapshot(replace(model("blue"), price=None))))
+    assert table(controller, "costs") == {}
+    [row] = controller.rows()
+    assert (row.get("cost_n", 0), row["tokens_in"] > 0) == (0, True)
+
+
+def test_a_price_of_0_is_a_known_cost(routed, snapshot, model, ask, controller) -> None:
+    ask(routed(snapshot(replace(model("blue"), price=Price()))))
+    assert table(controller, "costs") == {"0": 1}
 
 
 def test_keyed_calls_are_counted_by_the_group_of_their_key(routed, snapshot, model, ask, sandbox, controller) -> None:

@@ -184,6 +184,16 @@ def test_a_base_rate_that_is_hardly_known_is_said() -> None:
     assert "no bad answer in 480 calls" in " ".join(found.sentences)
 
 
+def test_a_check_of_cost_speaks_of_dollars_and_not_of_bad_answers() -> None:
+    plan = Plan(steps=(Step(weight=50),), checks=(Check(metric="cost", margin=2, limit=0.04),))
+    found = plan_ahead(plan, {"cost": Summary(9, 1.36, 0.3)}, traffic=30 / 3600, quick=True)
+    text = " ".join(found.sentences)
+    assert "bad answer" not in text
+    assert text.startswith("At 30 calls an hour, ")
+    assert "if green costs half as much" in text
+    assert re.search(r"Blue's cost a call is hardly known from 9 calls with a known cost: \$0\.0\d+ is assumed", text)
+
+
 NEVER: dict[str, tuple[Plan, dict[str, Summary], float, str]] = {
     "no traffic": (made((5,), {"error_rate": 1.0}), recorded({"error_rate": 0.01}), 0.0, "No calls"),
     "no history": (made((5,), {"score.grade": 1.0}), {}, 3.0, "no grade scores"),

@@ -9,7 +9,7 @@ import click
 from crossfade.cli import render
 from crossfade.cli.client import Client
 from crossfade.cli.options import Output, on_controller
-from crossfade.cli.plan import margins, set_in_checks
+from crossfade.cli.plan import Laid, margins, set_in_checks
 from crossfade.cli.rollouts import find_rollout
 from crossfade.core.plan import Breach
 
@@ -66,11 +66,14 @@ def amend(
             raise click.UsageError(f"--check {check['metric']}: it is checked already; --margin changes its margin")
         there[check["metric"]] = check
     plan = {"checks": list(there.values())}
-    set_in_checks(plan, "limit", limits, "METRIC=VALUE such as latency=1.8")
-    set_in_checks(plan, "overdispersion", overdispersions, "METRIC=PHI such as error_rate=2")
-    set_in_checks(plan, "maturity", maturities, "METRIC=SECONDS such as score.accuracy=3600")
-    set_in_checks(plan, "on_breach", breaches, "METRIC=ACT such as latency=pause", str)
-    set_in_checks(plan, "gating", gatings, "METRIC=yes or METRIC=no", _yes_or_no)
+    set_in_checks(
+        plan,
+        Laid(field="limit", texts=limits, like="METRIC=VALUE such as latency=1.8"),
+        Laid(field="overdispersion", texts=overdispersions, like="METRIC=PHI such as error_rate=2"),
+        Laid(field="maturity", texts=maturities, like="METRIC=SECONDS such as score.accuracy=3600"),
+        Laid(field="on_breach", texts=breaches, like=f"METRIC=ACT, which is one of {', '.join(Breach)}", read=Breach),
+        Laid(field="gating", texts=gatings, like="METRIC=yes or METRIC=no", read=_yes_or_no),
+    )
     for metric in gone:
         if len(there[metric]) > 1:
             raise click.UsageError(f"--remove {metric}: something else is given for it too; leave one out")

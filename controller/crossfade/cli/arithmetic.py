@@ -40,12 +40,16 @@ def replay(found: dict[str, Any]) -> RenderableType:
         Text(found["outcome"], style="bold"),
         *(Text(f"- {note}") for note in found["notes"]),
     ]
+    if not found["looks"]:
+        return Group(*lines)
+    tables = [("it would have decided", found["decisions"]), ("it decided", found["journal"])]
     if found["own_plan"]:
         lines.append(
             Text(_agreement(found["differs"], "this is the rollout's own plan: it decides", "what the journal has"))
         )
+        tables = tables if found["differs"] else tables[1:]
     lines.append(Text())
-    for title, decisions in (("it would have decided", found["decisions"]), ("it decided", found["journal"])):
+    for title, decisions in tables:
         rows = [(_stamp(d["at"]), d["act"].replace("_", " "), Text(d["sentence"])) for d in decisions]
         lines += [_table("time", title, "why", rows=rows), Text()]
     return Group(*lines[:-1])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crossfade.core.metric import ERROR_RATE
+from crossfade.core.metric import ERROR_RATE, SCORE_NAME, SCORE_PREFIX
 from crossfade.core.plan import DEFAULT_WEIGHTS, Plan, read_plan
 from crossfade.core.reading import Reader, number_in
 from crossfade.errors import Problem, SetupError
@@ -27,11 +28,19 @@ def read_case(given: Mapping[str, Any]) -> Case:
     from crossfade.simulation.simulate import Case
 
     reader = Reader({_option(name): value for name, value in given.items() if value not in (None, False)})
+    metric = str(reader.raw("--metric"))
+    if metric != ERROR_RATE and not re.fullmatch(rf"{re.escape(SCORE_PREFIX)}{SCORE_NAME}", metric):
+        reader.problem(
+            "--metric",
+            f"{metric!r} cannot be simulated; allowed: {ERROR_RATE}, or score.NAME with a name of a-z, 0-9 and _ such"
+            " as score.accuracy",
+        )
+        raise SetupError(str(reader.problems[0]))
     plan = _plan(reader)
     calls = _whole(reader, "--calls-per-bucket", least=1, most=MOST_BUCKET)
     case = Case(
         plan=plan,
-        truths=(_truth(reader, is_score=str(reader.raw("--metric")) != ERROR_RATE),),
+        truths=(_truth(reader, is_score=metric != ERROR_RATE),),
         traffic=_traffic(reader, calls),
         calls=calls,
         most_calls=_whole(reader, "--most-calls", least=calls, most=MOST_CALLS),

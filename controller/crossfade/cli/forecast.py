@@ -15,6 +15,8 @@ from crossfade.cli import render as shown
 from crossfade.cli.client import Client
 from crossfade.cli.options import Output, may_ask_controller, on_controller
 from crossfade.cli.plan import metric_and_value, whole_plan
+from crossfade.core.amount import dollars
+from crossfade.core.metric import metric_of
 from crossfade.core.plan import read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.sentence import duration, metric_name
@@ -166,9 +168,14 @@ def _chances(chances: list[dict[str, Any]]) -> RenderableType:
             f"{chance['undecided']:.0%}",
             duration(chance["seconds"]) if chance["seconds"] else "-",
             f"{chance['green_calls']:,.0f}",
-            f"{chance['harm']:,.1f}",
+            _harm(chance),
         )
     return table
+
+
+def _harm(chance: dict[str, Any]) -> str:
+    harm, limit = chance["harm"], chance["limit"]
+    return dollars(harm * limit) if limit and metric_of(chance["metric"]).is_money else f"{harm:,.1f}"
 
 
 COMMANDS = (plan, calibrate)

@@ -72,7 +72,8 @@ def may_ask_controller(command: Callable[..., int | None]) -> Callable[..., int 
         def connect() -> AbstractContextManager[Client]:
             if not token:
                 raise SetupError(
-                    "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade token create`"
+                    "no token: set CROSSFADE_TOKEN (or --token); an admin makes one by `crossfade token create`, and"
+                    " `crossfade up` keeps the first in .crossfade/data/admin-token"
                 )
             return closing(Client(url, token))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -75,18 +76,36 @@ def margins(
     return list(found.values())
 
 
-def set_in_checks(
-    plan: dict[str, Any], field: str, texts: tuple[str, ...], like: str, read: Callable[[str], Any] = float
-) -> None:
-    """Lays `METRIC=VALUE` over one field of the plan's checks, whose option bears its name."""
-    option = f"--{field.replace('_', '-')}"
+@dataclass(frozen=True, kw_only=True)
+class Laid:
+    """An option given as `METRIC=VALUE`, any number of times: it sets the `field` it is named after. `like` is said to
+    whoever writes something else."""
+
+    field: str
+    texts: tuple[str, ...]
+    like: str
+    read: Callable[[str], Any] = float
+
+
+def set_in_checks(plan: dict[str, Any], *given: Laid) -> None:
+    """Lays the options over the plan's checks; tells all that is wrong with them at once."""
     checks = plan.get("checks")
     by_metric = {c.get("metric"): c for c in checks if isinstance(c, dict)} if isinstance(checks, list) else {}
-    for text in texts:
-        metric, value = metric_and_value(text, option, like, read)
-        if metric not in by_metric:
-            raise click.UsageError(f"{option} {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
-        by_metric[metric][field] = value
+    faults = []
+    for each in given:
+        option = f"--{each.field.replace('_', '-')}"
+        for text in each.texts:
+            try:
+                metric, value = metric_and_value(text, option, each.like, each.read)
+            except click.BadParameter as error:
+                faults.append(f"{option}: {error.message}")
+                continue
+            if metric in by_metric:
+                by_metric[metric][each.field] = value
+            else:
+                faults.append(f"{option} {metric} needs a check of {metric}: give --check {metric}=MARGIN too")
+    if faults:
+        raise click.UsageError("\n".join(faults))
 
 
 def overlaid(checks: Any, over: list[dict[str, Any]]) -> Any:
@@ -146,8 +165,13 @@ def whole_plan(command: Callable[..., int | None]) -> Callable[..., int | None]:
         if checks:
             waits = {} if maturity is None else {"maturity": maturity}
             plan["checks"] = [check | waits for check in margins(checks, "--check")]
-        set_in_checks(plan, "limit", limits, "METRIC=VALUE such as latency=1.8")
-        set_in_checks(plan, "overdispersion", overdispersions, "METRIC=PHI such as error_rate=2")
+        if "checks" not in plan:
+            raise click.UsageError("no check: give --check METRIC=MARGIN such as error_rate=0.5, or `checks` in --file")
+        set_in_checks(
+            plan,
+            Laid(field="limit", texts=limits, like="METRIC=VALUE such as latency=1.8"),
+            Laid(field="overdispersion", texts=overdispersions, like="METRIC=PHI such as error_rate=2"),
+        )
         return command(plan=plan | beside, **given)
 
     return wrapped

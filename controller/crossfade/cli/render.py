@@ -10,7 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from crossfade.core.amount import dollars
-from crossfade.core.sentence import duration, metric_name, standing
+from crossfade.core.sentence import duration, held_to, metric_name, standing
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -65,8 +65,9 @@ def registered(made: dict[str, Any]) -> RenderableType:
 
 
 def amended(rollout: dict[str, Any]) -> RenderableType:
-    """A rollout whose checks were changed: what became of each."""
-    return Group(Text(rollout["amendment"]["sentence"]), line(rollout))
+    """A rollout whose checks were changed: what became of each, or that nothing did."""
+    phase = Text.assemble(f"rollout {rollout['id']} ", marked(rollout["phase"], _PHASES))
+    return Group(Text(rollout["amendment"]["sentence"]), phase)
 
 
 def calibration(found: dict[str, Any]) -> RenderableType:
@@ -150,9 +151,10 @@ def _tree(rollout: dict[str, Any]) -> Tree:
 def _check(tile: dict[str, Any]) -> Text:
     sign, style = _RULINGS.get(tile["ruling"], ("·", ""))
     name = metric_name(str(tile["metric"]), tile.get("limit"))
-    return Text.assemble(
-        (f"{sign} {name}: {str(tile['ruling']).replace('_', ' ')}", style), f"  {tile.get('sentence') or ''}"
-    )
+    said = str(tile.get("sentence") or "")
+    if tile.get("awaits_look"):
+        said += f": {held_to(*(tile[each] for each in ('metric', 'limit', 'margin', 'on_breach', 'gating')))}"
+    return Text.assemble((f"{sign} {name}: {str(tile['ruling']).replace('_', ' ')}", style), f"  {said}")
 
 
 def _weights(rollout: dict[str, Any]) -> str:
@@ -167,6 +169,6 @@ def _weights(rollout: dict[str, Any]) -> str:
 
 def _split(split: dict[str, Any]) -> Text:
     if not split["calls"]:
-        return Text(f"· {split['sentence']}", style="dim")
+        return Text(f"· {split['sentence']}; calls that follow a key are not tested", style="dim")
     sign, word, style = ("✖", "not as its weight says", "red") if split["alarmed"] else ("✔", "as its weight says", "")
     return Text.assemble((f"{sign} {word}", style), f": {split['sentence']}")

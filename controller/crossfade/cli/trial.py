@@ -85,11 +85,15 @@ def _verdict(rule: dict[str, Any]) -> str:
 
 
 def _request_line(request: dict[str, Any]) -> str:
-    parts = [f"{request['characters']:,} characters, about {request['tokens']:,} tokens"]
-    parts += [f"{request['turns']} turns"] if request["turns"] > 1 else []
-    parts += [f"{request[name]} {name}" for name in ("tools", "images", "documents") if request[name]]
+    parts = [f"{_count(request, 'characters')}, about {_count(request, 'tokens')}"]
+    parts += [_count(request, "turns")] if request["turns"] > 1 else []
+    parts += [_count(request, name) for name in ("tools", "images", "documents") if request[name]]
     parts += ["code"] if request["code"] else []
     parts.append(f"complexity {request['complexity']:.2f}")
     parts += [f"tier {request['tier']}"] if request["tier"] else []
     parts += [f"{name}={value}" for name, value in request["labels"].items()]
     return "Request: " + ", ".join(parts)
+
+
+def _count(request: dict[str, Any], name: str) -> str:
+    return f"{request[name]:,} {name.removesuffix('s') if request[name] == 1 else name}"

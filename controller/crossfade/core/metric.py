@@ -44,6 +44,11 @@ class Metric:
     table: str | None = None
     stops: frozenset[Stop] = frozenset()
 
+    @property
+    def is_money(self) -> bool:
+        """Whether a loss is a share of a limit in dollars, and no answer that is right or wrong."""
+        return self.limit_unit == DOLLARS
+
     def said(self, limit: float | None) -> str:
         """Its name: "error rate", "calls slower than 1.8 s"."""
         return self.slower.format(seconds(limit)) if self.slower and limit is not None else self.words

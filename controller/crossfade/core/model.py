@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from crossfade.core.reading import Reader
@@ -37,13 +37,13 @@ class Price:
 class Model:
     """A named thing that can answer. Targets are in the order they are preferred.
 
-    `body_family` names the vendor's InvokeModel body; without one the Model takes Converse only. `takes` says which of
-    `TAKES` a request may hold; None is not known.
+    Without a `price` what its calls cost is not known. `body_family` names the vendor's InvokeModel body; without one
+    the Model takes Converse only. `takes` says which of `TAKES` a request may hold; None is not known.
     """
 
     name: str
     targets: tuple[Target, ...]
-    price: Price = Price()
+    price: Price | None = None
     body_family: str | None = None
     takes: tuple[str, ...] | None = None
 
@@ -57,10 +57,11 @@ def read_model(reader: Reader) -> Model:
     model = Model(
         name=reader.text("name", most=200, pattern=r"[^\s?#]+", like="no spaces, ? or #"),
         targets=tuple(_read_target(item) for item in reader.sections("targets", least=1, most=20)),
-        price=_read_price(reader.section("price")),
+        price=_read_price(reader.section("price")) if reader.has("price") else None,
         body_family=reader.choice("body_family", BODY_FAMILIES) if reader.has("body_family") else None,
         takes=reader.choices("takes", TAKES) if reader.has("takes") else None,
     )
+    reader.raw("price")
     reader.raw("body_family")
     reader.raw("takes")
     places = [(target.region, target.model_id) for target in model.targets]
@@ -96,15 +97,15 @@ def _read_price(reader: Reader) -> Price:
 
 def model_to_dict(model: Model) -> dict[str, Any]:
     """The Model as `read_model` takes it back."""
+    # A price that nobody declared is left out, which shims of every version read.
+    price = None if model.price is None else asdict(model.price)
     return {
         "name": model.name,
         "targets": [
             {"region": t.region, "model_id": t.model_id} | ({"endpoint_url": t.endpoint_url} if t.endpoint_url else {})
             for t in model.targets
         ],
-        "price": {
-            "input_per_1k": model.price.input_per_1k,
-            "output_per_1k": model.price.output_per_1k,
-        },
+        **({} if price is None else {"price": price}),
         "body_family": model.body_family,
-    } | ({} if model.takes is None else {"takes": list(model.takes)})
+        **({} if model.takes is None else {"takes": list(model.takes)}),
+    }

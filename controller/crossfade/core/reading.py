@@ -159,12 +159,12 @@ class Reader:
         reader = self.section(key)
         return {name: reader.text(name) for name in reader._data}
 
-    def close(self) -> None:
-        """Reports the fields nobody asked for."""
+    def close(self, meant: Mapping[str, str] | None = None) -> None:
+        """Reports the fields nobody asked for. `meant` says of some what they are called here."""
         for key in self._data:
             if key not in self._asked:
                 allowed = sorted(set(self._asked))
-                near = _nearest(key, allowed)
+                near = _nearest(key, allowed) if meant is None or key not in meant else _or(meant[key])
                 self.problem(str(key), f"is not a known field{near}; allowed: {', '.join(allowed)}")
 
     def finish(self) -> None:
@@ -241,4 +241,8 @@ def _bracketed(text: str) -> str:
 
 def _nearest(value: object, names: list[str]) -> str:
     near = difflib.get_close_matches(str(value), names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return _or(near[0]) if near else ""
+
+
+def _or(name: str) -> str:
+    return f" (did you mean {name!r}?)"

@@ -12,6 +12,8 @@ from crossfade.core.request import Request
 
 SIZES = ("complexity", "characters", "tokens", "turns", "tools", "images", "documents")
 """What a rule may bound: `NAME_least`, `NAME_below`."""
+_BOUNDS = {"under": "below", "most": "below", "max": "below", "above": "least", "over": "least", "min": "least"}
+"""What people write for them."""
 COUNTS = ("tools", "images", "documents", "code")
 """What a rule may ask for, or for none of."""
 
@@ -95,7 +97,7 @@ def _read_when(reader: Reader) -> When:
         tiers=tuple(reader.texts("tiers")),
         labels=reader.table("labels"),
     )
-    reader.close()
+    reader.close({f"{name}_{word}": f"{name}_{bound}" for name in SIZES for word, bound in _BOUNDS.items()})
     if when == When():
         reader.problem("", "has no condition; a rule that always holds would hide the route itself")
     return when

@@ -104,6 +104,15 @@ def metric_difference(metric: str, limit: float | None, difference: float) -> st
     return f"{points(difference)} of the limit" if limit is None else dollars(abs(difference) * limit)
 
 
+def held_to(metric: str, limit: float | None, margin: float, on_breach: str, gating: bool) -> str:
+    """What a check asks, its margin in points: "margin 2 points; a breach rolls back"."""
+    allowed = metric_difference(metric, limit, margin / 100)
+    if metric_of(metric).limit_unit == DOLLARS and limit is not None:
+        allowed += f", {points(margin / 100)} of the limit {dollars(limit)}"
+    breach = {"roll_back": "rolls back", "pause": "pauses", "tell": "is told"}.get(on_breach, "")
+    return f"margin {allowed}; a breach {breach}{'' if gating else '; does not gate'}"
+
+
 def points(difference: float) -> str:
     """A difference of rates as percentage points: 0.005 is "0.5 points"."""
     value = abs(difference) * 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 
 from crossfade.core.histogram import mean_dollars, quantile
 from crossfade.core.metric import DOLLARS, Metric, metric_of
+from crossfade.core.model import Model
 from crossfade.core.plan import Check, Plan
 from crossfade.core.reading import Reader
 from crossfade.server.store.losses import blue_counts, past
@@ -35,6 +37,19 @@ def fix_limits(connection: Connection, reader: Reader, plan: Plan, route_id: int
             for position, check in enumerate(plan.checks)
         ),
     )
+
+
+def refuse_unpriced(reader: Reader, checks: Iterable[tuple[int, Check]], models: Iterable[Model]) -> None:
+    """Problems for those of the (place, check) that look at what calls cost while one of the Models has no price."""
+    names = [repr(model.name) for model in models if model.price is None]
+    for position, check in checks:
+        if names and metric_of(check.metric).limit_unit == DOLLARS:
+            missing = " and ".join(names)
+            reader.problem(
+                f"checks[{position}].metric",
+                f"what calls cost is not known while no price is declared for {missing}: declare"
+                f" {'its price' if len(names) == 1 else 'their prices'}, or leave this check out",
+            )
 
 
 def _fixed(connection: Connection, reader: Reader, check: Check, path: str, before: Past) -> Check:

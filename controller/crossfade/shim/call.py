@@ -217,7 +217,8 @@ class Call:
         # Of a hedged call two requests are paid for. What the other one took is never told: as much, at most.
         requests = 2 if self.hedged else 1
         tokens_in, tokens_out = (n * requests if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
-        known = answered_by is not None and tokens_in is not None and tokens_out is not None
+        price = answered_by.price if answered_by else None
+        known = price is not None and tokens_in is not None and tokens_out is not None
         seen = Seen(
             place=(
                 self.entry.id,
@@ -237,7 +238,7 @@ class Call:
             latency=latency,
             first_token=first_token,
             tokens=(tokens_in or 0, tokens_out or 0),
-            cost=answered_by.price.of(tokens_in or 0, tokens_out or 0) if answered_by and known else None,
+            cost=price.of(tokens_in or 0, tokens_out or 0) if price and known else None,
             stop=stop,
             group=self.group,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,15 +51,17 @@ def context(
     `key` keeps a user on one variant; where there is none, `conversation` keeps a conversation there. `tier` and labels
     (given as `labels` or as further keywords) are what a route's rules may ask for; `deadline` bounds each call, in
     seconds. What is left out is taken from the context around. It holds in this thread and in the asyncio tasks
-    started here; a thread of a pool needs `contextvars.copy_context().run`.
+    started here; a thread of a pool needs `contextvars.copy_context().run`. Raises `ValueError` for a tier that is no
+    text and a deadline that is no time.
     """
+    _refuse_nonsense(tier, deadline)
     around = _said.get()
     token = _said.set(
         replace(
             around,
             key=around.key if key is None else str(key),
             conversation=around.conversation if conversation is None else str(conversation),
-            tier=around.tier if tier is None else str(tier),
+            tier=around.tier if tier is None else tier,
             labels={**around.labels, **(labels or {}), **more} if labels or more else around.labels,
             deadline=around.deadline if deadline is None else deadline,
         )
@@ -67,6 +70,17 @@ def context(
         yield
     finally:
         _said.reset(token)
+
+
+def _refuse_nonsense(tier: object, deadline: Any) -> None:
+    """A service that says what cannot be is told where it says it: its calls would only be answered oddly."""
+    if tier is not None and not isinstance(tier, str):
+        raise ValueError(f'crossfade.context: tier must be a text such as "free", not {tier!r}')
+    if deadline is None:
+        return
+    is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if not (is_number and 0 < deadline < math.inf):
+        raise ValueError(f"crossfade.context: deadline must be seconds above 0, such as 5, not {deadline!r}")
 
 
 def said(params: Mapping[str, Any]) -> Said:

@@ -8,8 +8,9 @@ from math import floor, isfinite, log10
 
 import numpy as np
 
+from crossfade.core.metric import metric_of
 from crossfade.core.plan import Check, Plan, Step
-from crossfade.core.sentence import duration, metric_name, percent
+from crossfade.core.sentence import duration, metric_name, metric_value, percent
 from crossfade.simulation.forecast import LEAST_POINTS, Forecast
 from crossfade.simulation.timing import Circumstances, step_times
 from crossfade.stats.base_rate import start_base_rate
@@ -67,7 +68,7 @@ def calls_a(traffic: float) -> str:
     """Calls a second in the unit people would say it in: "2.5 calls a second", "300 calls a day"."""
     for unit, seconds in (("second", 1), ("minute", 60), ("hour", 3600)):
         if traffic * seconds >= 20 or (unit == "second" and traffic >= 1):
-            return f"{_count(traffic * seconds)} calls a {unit}"
+            return f"{_count(traffic * seconds)} calls {'an' if unit == 'hour' else 'a'} {unit}"
     return f"{_count(traffic * 86_400)} calls a day"
 
 
@@ -100,8 +101,16 @@ def _summary(plan: Plan, forecast: Forecast) -> str:
     equal = f"about {usual} if green is as good as blue{seldom}"
     if better != usual:
         equal = f"about {usual} if it is as good as blue{seldom}"
-        equal = f"about {better} if green gives half as many bad answers, and {equal}"
+        equal = f"about {better} if green {_half_as_bad(plan)}, and {equal}"
     return f"{at}, {many} {equal}; green then gets about {forecast.green_calls.median:,.0f} calls."
+
+
+def _half_as_bad(plan: Plan) -> str:
+    """What a better green is, by the plan's checks."""
+    kinds = {metric_of(check.metric).is_money for check in plan.checks}
+    if kinds == {True}:
+        return "costs half as much"
+    return f"gives half as many bad answers{' at half the cost' if True in kinds else ''}"
 
 
 def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> list[str]:
@@ -157,9 +166,10 @@ def _resolution(check: Check, circumstances: Circumstances) -> str | None:
     if check.loss_margin * calls >= 1:
         return None
     kind = "scored calls" if check.is_score else "calls"
+    least = "one call at its limit" if metric_of(check.metric).is_money else "one bad answer"
     return (
         f"A margin of {_margin(check.margin)} on {metric_name(check.metric)} is finer than the data: it is less"
-        f" than one bad answer among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
+        f" than {least} among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
     )
 
 
@@ -168,11 +178,16 @@ def _rough(check: Check, circumstances: Circumstances) -> str | None:
     history = circumstances.history[check.metric]
     if history.s >= WELL_KNOWN:
         return None
-    name, rate = metric_name(check.metric), start_base_rate(history).mean
+    name, rate = metric_name(check.metric), float(start_base_rate(history).mean)
+    if metric_of(check.metric).is_money:
+        return (
+            f"Blue's {name} is hardly known from {history.n:,} {metric_of(check.metric).of}:"
+            f" {metric_value(check.metric, check.limit, rate)} is assumed, and the times are as rough as that."
+        )
     bad = "no bad answer" if history.s <= 0 else f"only {history.s:.3g} bad answers"
     return (
         f"Blue's {name} is hardly known: {bad} in {history.n:,} {'scored ' if check.is_score else ''}calls."
-        f" {percent(float(rate), 3)} bad answers are assumed, and the times are as rough as that."
+        f" {percent(rate, 3)} bad answers are assumed, and the times are as rough as that."
     )
 
 

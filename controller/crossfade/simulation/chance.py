@@ -155,4 +155,5 @@ def _counted(
         green_calls=float(np.median(green)),
         seconds=float(np.median(after)) if after else None,
         harm=float(green.mean() * points / 100),
+        limit=check.limit,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from crossfade.core.amount import dollars
+from crossfade.core.metric import metric_of
 from crossfade.core.phase import Phase
 from crossfade.core.sentence import duration, metric_name, sentence
 from crossfade.simulation.exposure import Borrowed, Exposure
@@ -20,6 +23,8 @@ _WORDS = {
 def outcome(recorded: Recorded, replayed: Replayed) -> str:
     """When and how it would have ended, against when and how it did."""
     rollout, last = replayed.rollout, replayed.last
+    if last is None and rollout.started_at is None:
+        return "It was never started: there is nothing to replay."
     if last is None:
         return "Nothing was looked at while it ran: there is nothing to replay."
     if replayed.is_live:
@@ -44,7 +49,8 @@ def notes(recorded: Recorded, replayed: Replayed, exposed: Exposure, *, own_plan
             " its evidence, with alpha shared equally."
         )
     if exposed.more_green_calls or any(abs(bad) >= 0.05 for bad in exposed.more_bad.values()):
-        found.append(_meaning(exposed))
+        limits = {check.metric: check.limit for check in replayed.rollout.plan.checks}
+        found.append(_meaning(exposed, limits))
     if exposed.unknown_from:
         found.append(
             f"From {_time(exposed.unknown_from)} on green would have served every call. How those would have gone is"
@@ -63,10 +69,10 @@ def notes(recorded: Recorded, replayed: Replayed, exposed: Exposure, *, own_plan
     return tuple(found)
 
 
-def _meaning(exposed: Exposure) -> str:
+def _meaning(exposed: Exposure, limits: Mapping[str, float | None]) -> str:
     about = "about " if exposed.estimated else ""
     bad = "; ".join(
-        f"{about}{abs(more):,.1f} {'more' if more > 0 else 'fewer'} bad answers by {metric_name(metric)}"
+        f"{about}{_harm(metric, limits.get(metric), more)}"
         for metric, more in exposed.more_bad.items()
         if abs(more) >= 0.05
     )
@@ -75,6 +81,12 @@ def _meaning(exposed: Exposure) -> str:
         f"{about}{abs(calls):,} {'more' if calls > 0 else 'fewer'} green calls than the {exposed.green_calls:,} judged"
     )
     return f"{text[:1].upper()}{text[1:]}{f'; {bad}, against what blue would have given' if bad else ''}."
+
+
+def _harm(metric: str, limit: float | None, more: float) -> str:
+    if limit and metric_of(metric).is_money:
+        return f"{dollars(abs(more) * limit)} {'more' if more > 0 else 'less'} spent"
+    return f"{abs(more):,.1f} {'more' if more > 0 else 'fewer'} bad answers by {metric_name(metric)}"
 
 
 def _borrowed(each: Borrowed) -> str:

@@ -38,7 +38,7 @@ class Chance:
     """Of a green that is worse by `points` on `metric`: the share of rollouts `caught`, which is rolled back (or
     paused) before promotion, `promoted`, and `undecided`: neither in four times what an equal green takes; green's
     calls until the end, at the median; the time until it was caught, at the median in seconds, None where it never
-    was; and `harm`, the bad answers beyond blue's to be expected until the end.
+    was; and `harm`, the bad answers beyond blue's to be expected until the end, of a cost in calls at its `limit`.
     """
 
     metric: str
@@ -49,6 +49,7 @@ class Chance:
     green_calls: float
     seconds: float | None
     harm: float
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

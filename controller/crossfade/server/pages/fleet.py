@@ -56,7 +56,8 @@ def _shown() -> dict[str, Any]:
     key = request.args.get("show", "all")
     key = key if key in FILTERS else "all"
     rows = read_fleet(state().engine, now=now)
-    stale: Staleness | None = staleness(health(state().engine, now=now), now, any(row.live for row in rows))
+    started = any(row.live and row.phase != "pending" for row in rows)
+    stale: Staleness | None = staleness(health(state().engine, now=now), now, started)
     return {
         "rows": [row for row in rows if FILTERS[key][1](row)],
         "filters": [_filter(name, rows, name == key) for name in FILTERS],

@@ -60,7 +60,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
         "view": view,
         "tone": _tone(view),
         "rail": rail(view),
-        "tiles": [tile(figures) for figures in view.tiles],
+        "tiles": [tile(figures, ended=view.ended_at is not None) for figures in view.tiles],
         "strips": [traffic.strip(view.blue_calls), traffic.strip(view.green_calls)],
         "outcomes": traffic.outcome_lines(view.blue_calls, view.green_calls),
         "quantiles": traffic.quantiles(view),
@@ -71,8 +71,12 @@ def _shown(rollout_id: int) -> dict[str, Any]:
         "looks": looks,
         "fields": whatif.fields(view.plan),
         "live": view.ended_at is None,
-        "stale": staleness(health(engine, now=now), now, live=True) if view.ended_at is None else None,
+        "stale": staleness(health(engine, now=now), now, live=_has_evidence(view)) if view.ended_at is None else None,
     }
+
+
+def _has_evidence(view: RolloutView) -> bool:
+    return view.blue_calls.calls + view.green_calls.calls > 0
 
 
 def _tone(view: RolloutView) -> str:

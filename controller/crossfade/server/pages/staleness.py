@@ -21,7 +21,8 @@ class Staleness:
 
 
 def staleness(health: Health, now: datetime, live: bool) -> Staleness | None:
-    """The gravest thing that is old, or None. Old data matter only while something is rolling out (`live`)."""
+    """The gravest thing that is old, or None. Old data matter only while something is rolling out (`live`) that
+    has any."""
     if health.last_tick is None:
         return Staleness(
             words="The scheduler has not run yet, so no decision is being made. Start one: crossfade scheduler.",

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from crossfade.core.amount import dollars
-from crossfade.core.metric import DOLLARS, metric_of
-from crossfade.core.sentence import metric_count, metric_difference, metric_name, metric_value, points
+from crossfade.core.metric import metric_of
+from crossfade.core.sentence import held_to, metric_count, metric_difference, metric_name, metric_value
 
 SEEN_OVERDISPERSION = 1.5
 ROOM = 0.12
@@ -75,8 +74,8 @@ class Tile:
     notes: tuple[str, ...]
 
 
-def tile(figures: Mapping[str, Any]) -> Tile:
-    """Of `server.figures.verdict_figures`."""
+def tile(figures: Mapping[str, Any], *, ended: bool = False) -> Tile:
+    """Of `server.figures.verdict_figures`; of a rollout that has `ended` nothing is foretold."""
     gate = _amount(figures, figures["gate_margin"])
     fall = "a fall" if figures["is_score"] else "a rise"
     return Tile(
@@ -96,7 +95,7 @@ def tile(figures: Mapping[str, Any]) -> Tile:
             _meter(f"{fall} by {gate} ruled out", figures["log_e_gate"], figures["log_e_gate_needed"], "good"),
             _meter("green is worse, by this check alone", figures["log_e_worse"], figures["log_e_worse_needed"], "bad"),
         ),
-        notes=tuple(_notes(figures)),
+        notes=tuple(_notes(figures, ended)),
     )
 
 
@@ -174,23 +173,20 @@ def _meter(words: str, log_e: float, needed: float, tone: str) -> Meter:
     return Meter(words=words, of=f"{odds(log_e)}, of {odds(needed)}", filled=100 * min(1.0, max(0.0, share)), tone=tone)
 
 
-def _notes(figures: Mapping[str, Any]) -> list[str]:
+def _notes(figures: Mapping[str, Any], ended: bool) -> list[str]:
     notes = []
     if figures.get("since") is not None:
         began = datetime.fromtimestamp(figures["since"], UTC)
         notes.append(f"Since {began:%H:%M} UTC ({began:%Y-%m-%d}), when the checks were amended.")
-    if figures["ruling"] == "inconclusive":
+    if figures["ruling"] == "inconclusive" and not ended:
         needed = figures["calls_needed"]
         notes.append(
             f"About {needed:,} more {'scored ' if figures['is_score'] else ''}calls until the gate should open."
             if needed is not None
             else "The drift is against passing, so no number of calls can be given."
         )
-    margin = _amount(figures, figures["margin"] / 100)
-    if metric_of(figures["metric"]).limit_unit == DOLLARS and figures.get("limit"):
-        margin += f", {points(figures['margin'] / 100)} of the limit {dollars(figures['limit'])}"
-    breach = {"roll_back": "rolls back", "pause": "pauses", "tell": "is told"}.get(figures["on_breach"], "")
-    notes.append(f"Margin {margin}; a breach {breach}{'' if figures['gating'] else '; does not gate'}.")
+    held = held_to(figures["metric"], figures.get("limit"), figures["margin"], figures["on_breach"], figures["gating"])
+    notes.append(f"{held[:1].upper()}{held[1:]}.")
     phi = figures["overdispersion"] or 1.0
     if phi > SEEN_OVERDISPERSION:
         notes.append(

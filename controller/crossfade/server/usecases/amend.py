@@ -21,7 +21,7 @@ from crossfade.errors import Conflict
 from crossfade.server.carry import carry
 from crossfade.server.database import begin
 from crossfade.server.gather import circumstances
-from crossfade.server.limits import fix_limits
+from crossfade.server.limits import fix_limits, refuse_unpriced
 from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.usecases.act import MOST_REASON, after_last_look, refuse_older
@@ -123,7 +123,12 @@ def _wanted(connection: Connection, stored: Stored, reader: Reader, asked: Any, 
     whole = [_whole(item, there) for item in asked] if isinstance(asked, list) else asked
     part = Reader({"checks": whole}, "", reader.problems)
     wanted = replace(plan, checks=read_checks(part))
-    return wanted.checks if reader.problems else fix_limits(connection, part, wanted, stored.route_id, now).checks
+    if reader.problems:
+        return wanted.checks
+    new = [(place, check) for place, check in enumerate(wanted.checks) if check.metric not in there]
+    models = declared.all_models(connection)
+    refuse_unpriced(part, new, [models[name] for name in (stored.rollout.blue, stored.rollout.green)])
+    return fix_limits(connection, part, wanted, stored.route_id, now).checks
 
 
 def _whole(item: Any, there: Mapping[str, dict[str, Any]]) -> Any:

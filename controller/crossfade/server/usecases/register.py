@@ -20,7 +20,7 @@ from crossfade.core.rollout import Rollout
 from crossfade.core.route import not_taken
 from crossfade.errors import Conflict, Invalid, Problem
 from crossfade.server.database import begin
-from crossfade.server.limits import fix_limits
+from crossfade.server.limits import fix_limits, refuse_unpriced
 from crossfade.server.lookup import Found, Lookup, TargetLookup, find_all
 from crossfade.server.store import declared, journal, rollouts
 from crossfade.server.store.declared import StoredRoute
@@ -75,6 +75,8 @@ def register_rollout(
             known = read_known(connection, stored, plan, now)
             recording = recorded_of(connection, stored, plan, known, now)
     _check_green(reader, green, stored, models)
+    sides = [models[name] for name in (stored.route.blue, green) if name in models]
+    refuse_unpriced(part, enumerate(plan.checks), sides)
     reader.check()
     before = stored.blue_since
     lookups = find_all(lookup, models[green])

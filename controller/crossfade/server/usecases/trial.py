@@ -234,6 +234,8 @@ def _params(reader: Reader, operation: str) -> dict[str, Any]:
         messages = params.get("messages")
         before = list(messages) if isinstance(messages, list) else []
         params["messages"] = [*before, {"role": "user", "content": [{"text": prompt}]}]
+    elif reader.has("prompt"):
+        reader.problem("prompt", "is empty; give some text")
     elif given is None:
         reader.problem("prompt", "is missing; give prompt, or request with the parameters of a call")
     return params

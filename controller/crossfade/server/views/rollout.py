@@ -93,7 +93,7 @@ class VerbView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutView:
-    """`tiles` holds one dict a check, see `views.checks.tiles`; empty before the first evaluation. `worst` and
+    """`tiles` holds one dict a check, see `views.checks.tiles`. `worst` and
     `log_e_worse` are None while no look was at these very checks. `split` is what was known of the split of the calls
     at the last look, see `server.figures.split_figures`.
 
