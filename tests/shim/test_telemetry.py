@@ -265,7 +265,8 @@ def test_a_streams_span_ends_with_the_stream(routed, snapshot, model, shown) -> 
     assert told[semconv.OUTPUT_TOKENS] == usage[0]["outputTokens"]
     assert told[semconv.FINISH_REASONS] == ("end_turn",)
     first = told[semconv.FIRST_CHUNK]
-    assert 0 < first <= (shown.span().end_time - shown.span().start_time) / 1e9
+    took = (shown.span().end_time - shown.span().start_time) / 1e9
+    assert 0 < first <= took + 0.01  # two clocks: the span's may be set, the call's never is
     points = shown.points()
     assert points[semconv.TIME_TO_FIRST_CHUNK][0][1] == pytest.approx(first)
     assert points[semconv.DURATION][0][1] >= first
