@@ -79,7 +79,11 @@ def days(*, shims: int, buckets: int, seed: int) -> Iterator[tuple[Day, Day]]:
 
 def _filled(engine: Engine, shims: int, buckets: int, rng: random.Random) -> Day:
     start = END - timedelta(seconds=LENGTH * buckets)
-    models = [{"name": name, "targets": [{"region": "us-east-1", "model_id": name}]} for name in ("old", "new")]
+    price = {"input_per_1k": 0.003, "output_per_1k": 0.015}
+    models = [
+        {"name": name, "targets": [{"region": "us-east-1", "model_id": name}], "price": price}
+        for name in ("old", "new")
+    ]
     routes = [{"name": name, "blue": "old"} for name in (ALONE, SPLIT)]
     apply_declarations(engine, {"models": models, "routes": routes}, actor="bench", now=start)
     body = {"green": "new", "plan": PLAN, "start": True, "reason": ""}

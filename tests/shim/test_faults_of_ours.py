@@ -122,15 +122,6 @@ def test_a_fault_before_the_first_attempt_leaves_the_call_to_plain_boto3(
     client.close()
 
 
-def test_a_deadline_that_is_used_up_is_charged_to_nobody(routed, snapshot, model, ask, controller, calls) -> None:
-    client = routed(snapshot(model("blue")))
-    with crossfade.context(deadline=-1.0):
-        ask(client)
-    assert crossfade.flush(5)
-    assert calls() == []
-    assert (controller.total("calls"), controller.total("judged"), controller.total("errors")) == (1, 0, 0)
-
-
 @pytest.mark.parametrize("document", [[{"generated_text": "hi"}], {"stop_reason": ["odd"], "content": []}])
 def test_an_odd_answer_is_an_answer(document: Any) -> None:
     data = json.dumps(document).encode()
