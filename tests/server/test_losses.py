@@ -19,7 +19,7 @@ from crossfade.core.plan import Check
 from crossfade.core.rollout import Rollout
 from crossfade.server.gather import evidence
 from crossfade.server.store import rollouts
-from crossfade.server.store.losses import group_sums, history, losses, past
+from crossfade.server.store.losses import Span, group_sums, history, losses, past
 
 LENGTH, MATURITY = 10, 20
 FAST, AT_LIMIT, SLOW = duration_bin(0.2), duration_bin(1.8), duration_bin(3.0)
@@ -80,18 +80,18 @@ def by_hand(metric: str, rows: list[Row]) -> dict[tuple[int, str], tuple[int, fl
 
 def read(plane: Plane, rollout: Rollout, check: Check, *, after: int = 0) -> list[Found[Any]]:
     with plane.engine.connect() as connection:
-        return list(
-            losses(
-                connection,
-                check,
-                rollout=rollout.id,
-                route=1,
-                after=after,
-                sealed=int(plane.now.timestamp()),
-                seal=LENGTH + MATURITY,
-                length=LENGTH,
-            )
-        )
+        return list(losses(connection, check, span(plane, rollout, after=after)))
+
+
+def span(plane: Plane, rollout: Rollout, *, after: int = 0) -> Span:
+    return Span(
+        rollout=rollout.id,
+        route=1,
+        after=after,
+        sealed=int(plane.now.timestamp()),
+        seal=LENGTH + MATURITY,
+        length=LENGTH,
+    )
 
 
 def sums(found: list[Found[Any]]) -> dict[tuple[int, str], tuple[int, float, float]]:
@@ -183,16 +183,7 @@ def test_the_groups_of_keys_add_up_by_bucket_and_variant(plane: Plane) -> None:
     plane.later(60)
     plane.observe(plane.row("green", 3, **{**place, "ago": 80}, keyed=3, groups={64: (3, 0)}))
     with plane.engine.connect() as connection:
-        found = group_sums(
-            connection,
-            Check(metric="error_rate", margin=1),
-            rollout=rollout.id,
-            route=1,
-            after=0,
-            sealed=int(plane.now.timestamp()),
-            seal=LENGTH + MATURITY,
-            length=LENGTH,
-        )
+        found = group_sums(connection, Check(metric="error_rate", margin=1), span(plane, rollout))
     assert [(row.variant, row.grp, row.n, row.s) for row in found] == [
         ("blue", [0, 127], [9, 5], [1, 1]),
         ("green", [64], [2], [1]),

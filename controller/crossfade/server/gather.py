@@ -22,7 +22,7 @@ from crossfade.core.split import Variant
 from crossfade.core.verdict import Judgement
 from crossfade.server.history import read_history
 from crossfade.server.store import observations, snapshots
-from crossfade.server.store.losses import group_sums, losses
+from crossfade.server.store.losses import Span, group_sums, losses
 from crossfade.server.store.pairs import paired_buckets
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
@@ -70,20 +70,29 @@ def buckets_between(
 ) -> Iterator[tuple[Bucket, ...]]:
     """The check's buckets that start in (`after`, `sealed`], in time order, so many at a time as memory should hold
     the rows of: a day of calls with keys has millions."""
-    place: dict[str, Any] = {"rollout": stored.rollout.id, "route": stored.route_id}
-    place |= {"seal": length + check.maturity, "length": length}
     paired = stored.rollout.plan.paired
-    for begin in range(after, sealed, AT_ONCE * length):
-        part = place | {"after": begin, "sealed": min(sealed, begin + AT_ONCE * length)}
-        rows = losses(connection, check, **part)
-        found = _buckets(rows, group_sums(connection, check, **part)) if rows else ()
+    for part in span_of(stored, check.maturity, after=after, sealed=sealed, length=length).parts(AT_ONCE):
+        rows = losses(connection, check, part)
+        found = _buckets(rows, group_sums(connection, check, part)) if rows else ()
         if paired:
             # There green has copies alone, and they are compared with the very calls they are copies of.
             apart = (bucket for bucket in found if bucket.step not in paired)
-            pairs = paired_buckets(connection, check, **part, steps=paired)
+            pairs = paired_buckets(connection, check, part, steps=paired)
             found = tuple(sorted((*apart, *pairs), key=lambda bucket: (bucket.start, bucket.step)))
         if found:
             yield found
+
+
+def span_of(stored: Stored, maturity: float, *, after: int, sealed: int, length: int) -> Span:
+    """The rollout's buckets in (`after`, `sealed`], each sealed `maturity` seconds after its end."""
+    return Span(
+        rollout=stored.rollout.id,
+        route=stored.route_id,
+        after=after,
+        sealed=sealed,
+        seal=length + maturity,
+        length=length,
+    )
 
 
 def _buckets(rows: Iterable[Row[Any]], by_group: Iterable[Row[Any]]) -> tuple[Bucket, ...]:
@@ -152,17 +161,8 @@ def _waiting(connection: Connection, stored: Stored, judgement: Judgement, now: 
     for check in (verdict.check for verdict in judgement.lacking):
         sealed = last_sealed(now.timestamp(), length=length, maturity=check.maturity)
         after = max(sealed, first_bucket(stored, check, length) - length)
-        rows = losses(
-            connection,
-            check,
-            rollout=stored.rollout.id,
-            route=stored.route_id,
-            after=after,
-            sealed=int(now.timestamp()),
-            seal=length + check.maturity,
-            length=length,
-            variants=(Variant.GREEN,),
-        )
+        span = span_of(stored, check.maturity, after=after, sealed=int(now.timestamp()), length=length)
+        rows = losses(connection, check, span, variants=(Variant.GREEN,))
         found[check.metric] = sum(row.n for row in rows if row.step == stored.rollout.step)
     return {metric: n for metric, n in found.items() if n}
 

@@ -14,6 +14,7 @@ from crossfade.core.evidence import ByChance, Shares
 from crossfade.core.plan import Plan
 from crossfade.core.sealing import bucket_of, last_sealed
 from crossfade.core.verdict import SAMPLE_RATIO, Split
+from crossfade.server.gather import span_of
 from crossfade.server.store import carried as store
 from crossfade.server.store import snapshots
 from crossfade.server.store.losses import chance_sums
@@ -64,8 +65,8 @@ def _between(
 ) -> tuple[Shares, ...]:
     if sealed <= after:
         return ()
-    place = {"rollout": stored.rollout.id, "route": stored.route_id, "after": after, "sealed": sealed}
-    rows = chance_sums(connection, **place, seal=length + plan.split_maturity)
+    span = span_of(stored, plan.split_maturity, after=after, sealed=sealed, length=length)
+    rows = chance_sums(connection, span)
     return tuple(
         Shares(row.bucket, plan.steps[row.step].weight / 100, row.green, row.blue)
         for row in rows

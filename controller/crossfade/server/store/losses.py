@@ -7,8 +7,8 @@ calls, the sum of their losses, the sum of the squared losses. What was received
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,24 @@ from crossfade.server.store.summed import Past
 HISTORY = timedelta(days=1)
 """How far back before a rollout blue's own losses are read. They start the base rate and fix the limits, and are never
 evidence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A rollout's buckets of `length` seconds that start in (`after`, `sealed`], in seconds since 1970; each is sealed
+    `seal` seconds after its start."""
+
+    rollout: int
+    route: int
+    after: int
+    sealed: int
+    seal: float
+    length: int
+
+    def parts(self, most: int) -> Iterator[Span]:
+        """The same in parts of so many buckets at most."""
+        for begin in range(self.after, self.sealed, most * self.length):
+            yield replace(self, after=begin, sealed=min(self.sealed, begin + most * self.length))
 
 
 def past(connection: Connection, route_id: int, until: datetime) -> Past:
@@ -47,28 +65,13 @@ def history_since(connection: Connection, route_id: int, until: datetime) -> dat
 
 
 def losses(
-    connection: Connection,
-    check: Check,
-    *,
-    rollout: int,
-    route: int,
-    after: int,
-    sealed: int,
-    seal: float,
-    length: int,
-    variants: Iterable[Variant] = Variant,
+    connection: Connection, check: Check, span: Span, *, variants: Iterable[Variant] = Variant
 ) -> Sequence[Row[Any]]:
-    """(bucket, step, variant, n, s, q) of the buckets of `length` seconds that start in (`after`, `sealed`].
-
-    `seal` is how many seconds after its start a bucket is sealed. Raises `ValueError` for a check without the limit
-    it needs.
-    """
-    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    place["variants"] = [str(variant) for variant in variants]
+    """(bucket, step, variant, n, s, q). Raises `ValueError` for a check without the limit it needs."""
+    place: dict[str, Any] = asdict(span) | {"variants": [str(variant) for variant in variants]}
     metric = metric_of(check.metric)
     if check.is_score:
-        values = place | {"metric": check.score_name, "length": length}
-        return connection.execute(_SCORES, values).all()
+        return connection.execute(_SCORES, place | {"metric": check.score_name}).all()
     if metric.table is None:
         return connection.execute(_ERRORS, place).all()
     by_key = metric.losses(check.limit)
@@ -102,35 +105,21 @@ def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, 
     return dict(sorted(found.items()))
 
 
-def group_sums(
-    connection: Connection,
-    check: Check,
-    *,
-    rollout: int,
-    route: int,
-    after: int,
-    sealed: int,
-    seal: float,
-    length: int,
-) -> Sequence[Row[Any]]:
+def group_sums(connection: Connection, check: Check, span: Span) -> Sequence[Row[Any]]:
     """(bucket, step, variant, grp, n, s, q): of what `losses` gives, the calls with a key, the last four a list each
     with one place for a group (0..127) that has any. Of the error rate and of scores; other metrics are not recorded
     by key.
     """
-    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
     if check.is_score:
-        return connection.execute(_SCORE_GROUPS, place | {"metric": check.score_name, "length": length}).all()
+        return connection.execute(_SCORE_GROUPS, asdict(span) | {"metric": check.score_name}).all()
     if metric_of(check.metric).table is None:
-        return connection.execute(_GROUPS, place).all()
+        return connection.execute(_GROUPS, asdict(span)).all()
     return ()
 
 
-def chance_sums(
-    connection: Connection, *, rollout: int, route: int, after: int, sealed: int, seal: float
-) -> Sequence[Row[Any]]:
-    """(bucket, step, green, blue): calls that chance split, judged or not, by their assigned variant, as `losses`."""
-    values = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    return connection.execute(_BY_CHANCE, values).all()
+def chance_sums(connection: Connection, span: Span) -> Sequence[Row[Any]]:
+    """(bucket, step, green, blue): calls that chance split, judged or not, by their assigned variant."""
+    return connection.execute(_BY_CHANCE, asdict(span)).all()
 
 
 SEALED = """

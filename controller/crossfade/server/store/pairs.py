@@ -7,6 +7,7 @@ pair it makes (`core.pair`), and both must have a value.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -14,30 +15,18 @@ from sqlalchemy import Connection, text
 from crossfade.core.evidence import Bucket, Pairs, Summary
 from crossfade.core.pair import PairLosses
 from crossfade.core.plan import Check
-from crossfade.server.store.losses import SEALED
+from crossfade.server.store.losses import SEALED, Span
 
 Key = tuple[int, int]
 """Bucket and step."""
 
 
-def paired_buckets(
-    connection: Connection,
-    check: Check,
-    *,
-    rollout: int,
-    route: int,
-    after: int,
-    sealed: int,
-    seal: float,
-    length: int,
-    steps: Iterable[int],
-) -> list[Bucket]:
-    """The buckets of these shadow steps that start in (`after`, `sealed`], in the order of bucket and step, with those
-    calls of blue that have a copy. Raises `ValueError` for a check without the limit it needs."""
-    place: dict[str, Any] = {"rollout": rollout, "route": route, "after": after, "sealed": sealed, "seal": seal}
-    place["steps"] = sorted(steps)
+def paired_buckets(connection: Connection, check: Check, span: Span, *, steps: Iterable[int]) -> list[Bucket]:
+    """The buckets of these shadow steps, in the order of bucket and step, with those calls of blue that have a copy.
+    Raises `ValueError` for a check without the limit it needs."""
+    place: dict[str, Any] = asdict(span) | {"steps": sorted(steps)}
     if check.is_score:
-        rows = connection.execute(_SCORES, place | {"metric": check.score_name, "length": length})
+        rows = connection.execute(_SCORES, place | {"metric": check.score_name})
         losses = [((row.bucket, row.step), (row.blue, row.green), 1) for row in rows]
     else:
         of = PairLosses(check.metric, check.limit).of
