@@ -13,6 +13,7 @@ from golden_cases import rate as fails
 from crossfade.stats.block import NOTHING, start_block, to_come
 from crossfade.stats.columns import to_columns
 from crossfade.stats.state import State, start_state
+from crossfade.stats.together import scores_of
 
 KEYED = to_columns(by_user(3, 250, fails(0.1), fails(0.1), weight=0.4, users=200))
 ONES = np.ones(len(KEYED))
@@ -25,13 +26,13 @@ def fresh() -> State:
 
 def test_without_keys_there_are_none() -> None:
     columns = to_columns(drawn(np.random.default_rng(1), 20, blue=0.1, green=0.3, weight=0.5))
-    late, block = start_block().after(columns, np.zeros((20, 5)), np.ones(20), np.ones(20), np.zeros(20))
+    late, block = start_block().after(scores_of(columns), np.zeros((20, 5)), np.ones(20), np.ones(20), np.zeros(20))
     assert late is None
     assert block.buckets == 0
 
 
 def test_no_evidence_leaves_e_at_one_through_every_block() -> None:
-    late, block = start_block().after(KEYED, np.zeros((250, 5)), ONES, ONES, NONE)
+    late, block = start_block().after(scores_of(KEYED), np.zeros((250, 5)), ONES, ONES, NONE)
     assert late is not None
     assert late == pytest.approx(np.zeros(250), abs=1e-9)
     assert block.log_ended == pytest.approx(np.log(1 - to_come(np.array(2.0))))
@@ -47,7 +48,7 @@ def test_what_is_over_keeps_what_it_has() -> None:
     """Evidence in the first block alone: later ones neither add to it nor take from it."""
     log_e = np.zeros((250, 5))
     log_e[:30] = 0.5
-    late, _ = start_block().after(KEYED, log_e, ONES, ONES, NONE)
+    late, _ = start_block().after(scores_of(KEYED), log_e, ONES, ONES, NONE)
     assert late is not None
     assert late[-1] == pytest.approx(late[99], abs=1e-3)
     assert late[-1] > 5
@@ -56,7 +57,7 @@ def test_what_is_over_keeps_what_it_has() -> None:
 def test_keys_that_come_in_the_middle_begin_the_first_block() -> None:
     groups = np.array(KEYED.groups)
     groups[:40] = 0
-    late, block = start_block().after(replace(KEYED, groups=groups), np.zeros((250, 5)), ONES, ONES, NONE)
+    late, block = start_block().after(scores_of(replace(KEYED, groups=groups)), np.zeros((250, 5)), ONES, ONES, NONE)
     assert late is not None
     assert np.isneginf(late[:40]).all()
     assert np.isfinite(late[40:]).all()
@@ -75,7 +76,7 @@ def test_the_first_key_adds_nothing_to_evidence_that_green_is_no_worse() -> None
 
 
 def test_blocks_begin_with_no_more_than_one() -> None:
-    late, _ = start_block().after(KEYED, np.zeros((250, 5)), ONES, ONES, np.full(250, 2.0))
+    late, _ = start_block().after(scores_of(KEYED), np.zeros((250, 5)), ONES, ONES, np.full(250, 2.0))
     assert late == pytest.approx(np.zeros(250), abs=1e-9)
 
 

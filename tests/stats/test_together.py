@@ -9,7 +9,7 @@ import pytest
 
 from crossfade.core.evidence import Bucket, Summary
 from crossfade.stats.columns import to_columns
-from crossfade.stats.together import Together, start_together
+from crossfade.stats.together import Together, scores_of, start_together
 
 
 def bad(n: int, s: float) -> Summary:
@@ -17,11 +17,11 @@ def bad(n: int, s: float) -> Summary:
 
 
 def after(*buckets: Bucket) -> Together:
-    return start_together().after(to_columns(buckets))[2]
+    return start_together().after(scores_of(to_columns(buckets)))[2]
 
 
 def test_without_keys_it_is_one() -> None:
-    _, _, found = start_together().after(to_columns([Bucket(0, 0, bad(50, 5), bad(50, 20))] * 3))
+    _, _, found = start_together().after(scores_of(to_columns([Bucket(0, 0, bad(50, 5), bad(50, 20))] * 3)))
     assert found.phi == 1
     assert found.score.shape == (2, 0)
 
@@ -70,7 +70,7 @@ def test_calls_without_a_key_are_each_their_own() -> None:
 def test_only_buckets_that_are_here_count() -> None:
     groups = {g: bad(5, 5.0 if g == 0 else 0.0) for g in range(10)}
     columns = to_columns([Bucket(0, 0, bad(50, 5), bad(50, 5), groups, groups)] * 2)
-    _, _, found = start_together().after(columns, np.array([True, False]))
+    _, _, found = start_together().after(scores_of(columns).only(np.array([True, False])))
     assert float(found.phi) == float(after(Bucket(0, 0, bad(50, 5), bad(50, 5), groups, groups)).phi)
     assert found.anew(np.array(True)).phi == 1
 

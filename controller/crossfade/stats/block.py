@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossfade.stats.columns import Columns, Floats, running
+from crossfade.stats.columns import Floats, running
 from crossfade.stats.mixture import WORSE_WEIGHTS, log_sum
 from crossfade.stats.overdispersion import counted
-from crossfade.stats.together import Together, start_together
+from crossfade.stats.together import Scores, Together, start_together
 from crossfade.stats.worse import tempered
 
 BLOCK = 100
@@ -47,22 +47,22 @@ class Block:
     together: Together
 
     def after(
-        self, columns: Columns, log_e: Floats, phi: Floats, soon: Floats, log_before: Floats
+        self, scores: Scores, log_e: Floats, phi: Floats, soon: Floats, log_before: Floats
     ) -> tuple[Floats | None, Block]:
         """(what of the mixture counts after each bucket, (B,) + S, -inf before the first key; None without any key;
         the block after the last). Given log E before cap and phi, (B,) + S + (5,), phi and soon of what jumps, and the
         log of what the processes of `stats.worse` are worth before each bucket, (B,) + S.
         """
-        first = self._first_key(columns)
+        first = self._first_key(scores)
         if first is None:
             return None, self
         begun = self.buckets > 0
         block = replace(self, log_worth=np.where(begun, self.log_worth, np.minimum(0.0, log_before[first])))
         path = [np.full((first, *self.buckets.shape), -np.inf)]
-        while first < len(columns):
+        while first < len(scores):
             room = BLOCK - int((block.buckets % BLOCK).max())
             part = slice(first, first + room)
-            counts, block = block._along(columns.part(part), log_e[part], phi[part], soon[part])
+            counts, block = block._along(scores.part(part), log_e[part], phi[part], soon[part])
             path.append(block.log_worth + counts)
             first += room
         return np.concatenate(path), block
@@ -71,17 +71,17 @@ class Block:
         """With room for all groups."""
         return replace(self, together=self.together.with_groups())
 
-    def _first_key(self, columns: Columns) -> int | None:
-        if columns.groups is None:
-            return 0 if self.buckets.any() else None
+    def _first_key(self, scores: Scores) -> int | None:
         if self.buckets.any():
             return 0
-        keyed = columns.groups.reshape(len(columns), -1).any(axis=1)
+        if scores.calls is None:
+            return None
+        keyed = scores.calls.reshape(len(scores), -1).any(axis=1)
         return int(np.argmax(keyed)) if keyed.any() else None
 
-    def _along(self, columns: Columns, log_e: Floats, phi: Floats, soon: Floats) -> tuple[Floats, Block]:
+    def _along(self, scores: Scores, log_e: Floats, phi: Floats, soon: Floats) -> tuple[Floats, Block]:
         """The same within one block."""
-        keyed, keyed_soon, together = self.together.after(columns)
+        keyed, keyed_soon, together = self.together.after(scores)
         phi, soon = np.maximum(phi, keyed), np.maximum(soon, keyed_soon)
         masses = running(self.log_mass, tempered(log_e, phi, keyed))[1:]
         tempering = running(self.tempering, 1 / phi)[1:]

@@ -23,7 +23,7 @@ from crossfade.stats.interval import Bounds, start_bounds
 from crossfade.stats.mixture import GATE_WEIGHTS
 from crossfade.stats.overdispersion import Dispersion, start_dispersion
 from crossfade.stats.paired import Discordance, start_discordance
-from crossfade.stats.together import Together, start_together
+from crossfade.stats.together import Together, scores_of, start_together
 from crossfade.stats.worse import Along, Worse, log_e_worse, start_worse, tempered
 
 
@@ -127,16 +127,17 @@ class State:
         a, variance, base = self.base.after(columns)
         differ, discordance = self.discordance.after(columns, a, variance)
         jumps, jumps_soon, dispersion = self.dispersion.after(columns)
-        keyed, keyed_soon, together = self.together.after(columns)
+        scores = scores_of(columns)
+        keyed, keyed_soon, together = self.together.after(scores)
         phi, soon = np.maximum(jumps, keyed), np.maximum(jumps_soon, keyed_soon)
         bounds = self.bounds and self.bounds.after(columns, a, variance, phi, self.margin, self.binary, differ)
         log_e = log_e_worse(columns, a, variance, self.margin, self.binary, differ)
         along = self.worse.along(tempered(log_e, phi, keyed), phi, soon)
-        late, block = self.block.after(columns, log_e, jumps, jumps_soon, along.log_before)
+        late, block = self.block.after(scores, log_e, jumps, jumps_soon, along.log_before)
         if late is not None:
             along = along.beside(late, self.worse.peak)
         here = columns.step == self.step
-        at_step, at_step_soon, step_together = self.step_together.after(columns, here)
+        at_step, at_step_soon, step_together = self.step_together.after(scores.only(here))
         gate_phi, gate_soon = np.maximum(jumps, at_step), np.maximum(jumps_soon, at_step_soon)
         at_gate = self._log_e_gate(columns, a, variance, gate_phi, differ)
         gate = self.gate.along(at_gate, here, gate_phi, gate_soon)

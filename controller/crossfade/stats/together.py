@@ -18,6 +18,7 @@ that of independent calls (Liang and Zeger 1986; the design effect of Kish 1965)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,62 @@ from crossfade.stats.columns import Columns, Floats, running
 
 ALONE = 1 - 1e-9
 """One group that has all calls of its variant is compared with nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """What each of B buckets adds to a `Together`, of green and of blue: `score` and `calls`, (B,) + S + (2, G), None
+    where no call has a key; `nominal` and `keyed`, (B,) + S + (2,)."""
+
+    score: Floats | None
+    calls: Floats | None
+    nominal: Floats
+    keyed: Floats
+
+    def __len__(self) -> int:
+        return len(self.nominal)
+
+    def part(self, chosen: slice) -> Scores:
+        """The chosen buckets only."""
+        return self._each(lambda each: each[chosen])
+
+    def only(self, here: NDArray[np.bool_]) -> Scores:
+        """Buckets that are not `here`, (B,) + S, add nothing."""
+        counts = here.astype(np.float64)
+        return self._each(lambda each: each * counts.reshape(counts.shape + (1,) * (each.ndim - counts.ndim)))
+
+    def _each(self, change: Callable[[Floats], Floats]) -> Scores:
+        return Scores(
+            score=None if self.score is None else change(self.score),
+            calls=None if self.calls is None else change(self.calls),
+            nominal=change(self.nominal),
+            keyed=change(self.keyed),
+        )
+
+
+def scores_of(columns: Columns) -> Scores:
+    n = columns.n_g + columns.n_b
+    mean = (columns.s_g + columns.s_b) / n
+    weight = np.stack((columns.n_b, columns.n_g), axis=-1) / n[..., None]
+    if columns.pairs is not None:  # a user's calls are in both halves of his pairs, and differ between them no more
+        weight = np.where(columns.pairs[..., :1] > 0, 0.0, weight)
+    sums = np.stack(
+        (
+            np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1),
+            np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1),
+        ),
+        axis=-2,
+    )
+    nominal = weight**2 * _squares(sums, mean[..., None])
+    grouped = columns.groups
+    if grouped is None:
+        return Scores(score=None, calls=None, nominal=nominal, keyed=np.zeros_like(nominal))
+    return Scores(
+        score=weight[..., None] * (grouped[..., 1] - mean[..., None, None] * grouped[..., 0]),
+        calls=weight[..., None] * grouped[..., 0],
+        nominal=nominal,
+        keyed=weight**2 * _squares(grouped.sum(axis=-2), mean[..., None]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,36 +103,15 @@ class Together:
         """Shape S, at least 1."""
         return _phi(self.score, self.calls, self.nominal, self.keyed)
 
-    def after(self, columns: Columns, here: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats, Together]:
-        """phi as known before and after each bucket, (B,) + S each, and all of it after the last. Buckets that are not
-        `here`, (B,) + S, do not count.
-        """
-        if not len(columns):
-            return columns.n_g, columns.n_g, self
-        counts = np.ones_like(columns.n_g) if here is None else here.astype(np.float64)
-        if columns.pairs is not None:  # a user's calls are in both halves of his pairs, and differ between them no more
-            counts = np.where(columns.pairs[..., 0] > 0, 0.0, counts)
-        n = columns.n_g + columns.n_b
-        mean = (columns.s_g + columns.s_b) / n
-        weight = np.stack((columns.n_b, columns.n_g), axis=-1) / n[..., None] * counts[..., None]
-        sums = np.stack(
-            (
-                np.stack((columns.n_g, columns.s_g, columns.q_g), axis=-1),
-                np.stack((columns.n_b, columns.s_b, columns.q_b), axis=-1),
-            ),
-            axis=-2,
-        )
-        nominal = running(self.nominal, weight**2 * _squares(sums, mean[..., None]))
-        if columns.groups is None:
+    def after(self, added: Scores) -> tuple[Floats, Floats, Together]:
+        """phi as known before and after each bucket, (B,) + S each, and all of it after the last."""
+        nominal, keyed = running(self.nominal, added.nominal), running(self.keyed, added.keyed)
+        if added.score is None or added.calls is None:
             still = (len(nominal), *self.score.shape)
             score, calls = np.broadcast_to(self.score, still), np.broadcast_to(self.calls, still)
-            keyed = np.broadcast_to(self.keyed, (len(nominal), *self.keyed.shape))
         else:
             begun = self.with_groups()
-            grouped, wide = columns.groups, weight[..., None]
-            score = running(begun.score, wide * (grouped[..., 1] - mean[..., None, None] * grouped[..., 0]))
-            calls = running(begun.calls, wide * grouped[..., 0])
-            keyed = running(begun.keyed, weight**2 * _squares(grouped.sum(axis=-2), mean[..., None]))
+            score, calls = running(begun.score, added.score), running(begun.calls, added.calls)
         phi = _phi(score, calls, nominal, keyed)
         end = Together(score=score[-1], calls=calls[-1], nominal=nominal[-1], keyed=keyed[-1])
         return phi[:-1], phi[1:], end
