@@ -202,7 +202,7 @@ def _strip(call: Call, stop: Stop, now: float) -> bool:
 
 def _hedge(call: Call, trip: Trip, stop: Stop, now: float, due: float) -> Hedge | None:
     settings, board = call.settings, call.board
-    other = trip.other_region(stop) if settings.hedge and call.answers else None
+    other = trip.other_region(stop) if call.answers else None
     after = board.late(stop.target, now, settings, streaming=call.streaming) if other is not None else None
     if other is None or after is None or now + after >= due:
         return None

@@ -41,7 +41,6 @@ class Hub:
         self._lock = threading.Lock()
         self._workers: dict[threading.Thread, Connection[Any, Any]] = {}
         self._dropped = 0
-        self._breakers: dict[int, dict[str, str]] = {}
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
