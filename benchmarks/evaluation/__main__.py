@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 
+from benchmarks.arguments import count
 from benchmarks.evaluation.table import HEAD, row
 from benchmarks.evaluation.ways import EVIDENCE, measure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
-    parser.add_argument("--buckets", type=_count, default=8_640, help="behind the tick (8640: a day of 10 s)")
-    parser.add_argument("--rounds", type=_count, default=20, help="of all ways in turn (20: under a minute)")
+    parser.add_argument("--buckets", type=count, default=8_640, help="behind the tick (8640: a day of 10 s)")
+    parser.add_argument("--rounds", type=count, default=20, help="of all ways in turn (20: under a minute)")
     parser.add_argument("--seed", type=int, default=1, help="of the made traffic (1)")
     asked = parser.parse_args()
     print(*HEAD, sep="\n", flush=True)
     for evidence in EVIDENCE:
         for timed in measure(evidence, buckets=asked.buckets, rounds=asked.rounds, seed=asked.seed):
             print(row(evidence, timed), flush=True)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count: 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ import logging
 import os
 from dataclasses import asdict
 
+from benchmarks.arguments import count
 from benchmarks.shim import imports, ways
 
 
 def main() -> None:
     logging.getLogger("crossfade").setLevel(logging.CRITICAL)  # that the controller went away at the end is no news
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shim", description=__doc__)
-    parser.add_argument("--rounds", type=_count, default=100, help="of all ways in turn (100: about two minutes)")
-    parser.add_argument("--calls", type=_count, default=25, help="of each way in a round (25)")
-    parser.add_argument("--imports", type=_count, default=15, help="new processes for each import (15)")
+    parser.add_argument("--rounds", type=count, default=100, help="of all ways in turn (100: about two minutes)")
+    parser.add_argument("--calls", type=count, default=25, help="of each way in a round (25)")
+    parser.add_argument("--imports", type=count, default=15, help="new processes for each import (15)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     asked = parser.parse_args()
     print("| call | way | CPU us a call | x plain boto3 | quartiles |", "|---|---|--:|--:|---|", sep="\n", flush=True)
@@ -37,12 +38,6 @@ def main() -> None:
         figures = {"calls": list(map(asdict, calls)), "imports": list(map(asdict, imported)), "load": load}
         with open(asked.json, "w") as file:
             json.dump(figures, file, indent=1)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count: 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":
