@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
+
+from service import started
 
 PROGRAM = """
 from gevent import monkey
@@ -34,22 +33,7 @@ def test_greenlets_share_a_client_and_a_hanging_region_is_left_in_time(
 ) -> None:
     controller.serve_snapshot(snapshot(model("blue"), policy=replace(fast, deadline=2.0, first_token=0.5)))
     sandbox.fault("hang", region="us-east-1")
-    environment = os.environ | {
-        "CROSSFADE_URL": controller.url,
-        "CROSSFADE_TOKEN": settings["token"],
-        "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    done = started(PROGRAM, controller, settings, seconds=90, options=("-W", "ignore"))
     assert (done.returncode, done.stderr) == (0, "")
     assert controller.total("calls") == controller.total("keyed") == 40, "delivered at the process's end"
     assert controller.total("outcomes") == {"ok": 40}

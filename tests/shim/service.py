@@ -18,7 +18,23 @@ def ask():
 
 
 def run(program: str, controller: Any, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
+    """A service with one routed client, which must end well."""
+    done = started(SERVICE + program, controller, settings, seconds=30)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def started(
+    program: str,
+    controller: Any,
+    settings: dict[str, Any],
+    *,
+    seconds: float,
+    options: tuple[str, ...] = (),
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    """A whole program, with `options` of Python's and more environment, however it ends."""
+    known = os.environ | {
         "CROSSFADE_URL": controller.url,
         "CROSSFADE_TOKEN": settings["token"],
         "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
@@ -26,7 +42,7 @@ def run(program: str, controller: Any, settings: dict[str, Any]) -> subprocess.C
         "AWS_SECRET_ACCESS_KEY": "b",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    command = [sys.executable, "-c", SERVICE + program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
+    command = [sys.executable, *options, "-c", program]
+    return subprocess.run(
+        command, env=known | environment, capture_output=True, text=True, timeout=seconds, check=False
+    )

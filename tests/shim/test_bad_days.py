@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from service import started
 
 import crossfade
 from crossfade.core import callid
@@ -180,17 +180,7 @@ def ask(client):
 
 
 def run(program: str, controller: Any, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "CROSSFADE_URL": controller.url,
-        "CROSSFADE_TOKEN": settings["token"],
-        "CROSSFADE_STATE_DIR": str(settings["state_dir"]),
-        "CROSSFADE_FLUSH_SECONDS": "600",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": EAST,
-    }
-    command = [sys.executable, "-c", SERVICE + program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return started(SERVICE + program, controller, settings, seconds=60, CROSSFADE_FLUSH_SECONDS="600")
 
 
 def test_a_process_that_ends_with_a_full_recorder_delivers_what_it_holds(controller, settings, snapshot, model) -> None:
