@@ -10,7 +10,7 @@ from typing import Any
 
 from crossfade.shim.call import Call
 from crossfade.shim.course import Ask, Busy, Unavailable
-from crossfade.sidecar.drive import Ending, Stream, Whole, end, error_answer
+from crossfade.sidecar.drive import Ending, Stream, Whole, error_answer, frames_of
 from crossfade.sidecar.frames import frame
 
 EVENTSTREAM = "application/vnd.amazon.eventstream"
@@ -58,10 +58,7 @@ async def streamed(call: Call, ending: Stream | Busy) -> AsyncIterator[bytes]:
     if isinstance(ending, Busy):
         yield b"".join(_frames(ending.answer))
         return
-    frames = ending.relay.frames(
-        call.settings.stall, call.deadline, lambda outcome, raised: end(call, ending, outcome, raised)
-    )
-    async with aclosing(frames):
+    async with aclosing(frames_of(call, ending)) as frames:
         async for found in frames:
             yield found[0].raw if len(found) == 1 else b"".join(one.raw for one in found)
 

@@ -12,7 +12,7 @@ from crossfade.shim.call import Call
 from crossfade.shim.course import Busy
 from crossfade.sidecar import bedrock, openai
 from crossfade.sidecar.completion import DONE, Chunks, completion
-from crossfade.sidecar.drive import Stream, Whole, end
+from crossfade.sidecar.drive import Stream, Whole, frames_of
 from crossfade.sidecar.request import BadRequest, Request
 
 _JSON = {"content-type": "application/json", "accept": "application/json"}
@@ -83,11 +83,8 @@ async def streamed(call: Call, ending: Stream | Busy, question: Question) -> Asy
                     yield chunk
         yield DONE
         return
-    frames = ending.relay.frames(
-        call.settings.stall, call.deadline, lambda outcome, raised: end(call, ending, outcome, raised)
-    )
     good = True
-    async with aclosing(frames):
+    async with aclosing(frames_of(call, ending)) as frames:
         async for found in frames:
             good = good and found[-1].kind == "event"
             if said := b"".join(chunk for one in found for chunk in chunks.of(one)):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -29,6 +30,7 @@ from crossfade.shim.course import (
     end_of_stream,
 )
 from crossfade.shim.events import reading_of
+from crossfade.sidecar.frames import Frame
 from crossfade.sidecar.relay import Relay
 from crossfade.sidecar.request import Request
 from crossfade.sidecar.upstream import Upstream, failure_of, passed_on, read_whole, refusal
@@ -207,15 +209,12 @@ async def _attempt(call: Call, ask: Ask, request: Request, upstream: Upstream) -
         raise
 
 
-def end(call: Call, stream: Stream, outcome: Outcome, raised: bool) -> None:
-    """Records how a stream ended."""
-    relay = stream.relay
-    end_of_stream(
-        call,
-        stream.ask,
-        relay.reading,
-        outcome,
-        time.monotonic(),
-        first_token=relay.first_token,
-        raised=raised,
-    )
+def frames_of(call: Call, stream: Stream) -> AsyncGenerator[list[Frame], None]:
+    """The frames of a stream, some whole ones at a time; their end is recorded as the call's."""
+    relay, ask = stream.relay, stream.ask
+
+    def ended(outcome: Outcome, raised: bool) -> None:
+        now = time.monotonic()
+        end_of_stream(call, ask, relay.reading, outcome, now, first_token=relay.first_token, raised=raised)
+
+    return relay.frames(call.settings.stall, call.deadline, ended)
