@@ -17,8 +17,7 @@ from crossfade.server.store.schema import observations, rollouts, routes
 
 _COLUMNS = tuple(column.name for column in observations.c)
 _FIELDS = {"rollout_id": "rollout", "route_id": "route"}
-_COUNTED = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
-_TABLES = (*_COUNTED, "groups", "pairs")
+_TABLES = (*summed.TABLES, "groups", "pairs")
 _COPY = f"COPY observations ({', '.join(_COLUMNS)}) FROM STDIN"
 
 
@@ -176,7 +175,7 @@ def counted(
     connection: Connection, column: str, *, rollout: int, route: int, step: int | None = None
 ) -> dict[Variant, dict[str, int]]:
     """One of the tables of counts, such as `outcomes` or `latency`, summed by variant and key; of all steps or one."""
-    assert column in _COUNTED
+    assert column in summed.TABLES
     query = text(
         f"SELECT variant, key, sum(value::bigint)::bigint AS n FROM {summed.of_rollout(column)},"  # noqa: S608
         f" jsonb_each_text({column}) WHERE CAST(:step AS int) IS NULL OR step = :step"

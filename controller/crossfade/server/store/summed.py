@@ -141,7 +141,8 @@ _COUNTS = (
     "cost_n",
     "copies",
 )
-_TABLES = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
+TABLES = ("outcomes", "attempts", "latency", "first_token", "costs", "stops")
+"""Of counts by key, as observations have them."""
 
 # In the order of the key, so that two who do it never wait for each other in a circle.
 _ADD = text(
@@ -153,7 +154,7 @@ _ADD = text(
           AND received_at >= to_timestamp(:after) AND received_at < to_timestamp(:until)
     ), counts AS (
         SELECT start, step, variant, name, key, sum(value::bigint)::bigint AS n
-        FROM received, LATERAL (VALUES {", ".join(f"('{name}', {name})" for name in _TABLES)}) AS kept (name, counted),
+        FROM received, LATERAL (VALUES {", ".join(f"('{name}', {name})" for name in TABLES)}) AS kept (name, counted),
              jsonb_each_text(counted)
         GROUP BY start, step, variant, name, key
     ), whole AS (
@@ -167,9 +168,9 @@ _ADD = text(
         FROM received GROUP BY start, step, variant
     )
     INSERT INTO summed (rollout_id, route_id, received, step, variant, first, last, {", ".join(_COUNTS)}, cost_sum,
-                        {", ".join(_TABLES)})
+                        {", ".join(TABLES)})
     SELECT :rollout, :route, start, step, variant, first, last, {", ".join(_COUNTS)}, cost_sum,
-           {", ".join(f"coalesce(counted -> '{name}', '{{}}')" for name in _TABLES)}
+           {", ".join(f"coalesce(counted -> '{name}', '{{}}')" for name in TABLES)}
     FROM sums LEFT JOIN tables USING (start, step, variant)
     ORDER BY start, step, variant
     ON CONFLICT DO NOTHING
