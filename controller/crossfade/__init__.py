@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossfade.errors import CrossfadeError
     from crossfade.shim.context import context
+    from crossfade.shim.copies import shadowed
     from crossfade.shim.install import enable, install
     from crossfade.shim.scores import flush, health, score
-    from crossfade.shim.shadow import shadowed
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,7 @@ _HOMES = {
     "health": "crossfade.shim.scores",
     "install": "crossfade.shim.install",
     "score": "crossfade.shim.scores",
-    "shadowed": "crossfade.shim.shadow",
+    "shadowed": "crossfade.shim.copies",
 }
 
 

@@ -70,6 +70,7 @@ class Beside:
         self._loop = asyncio.get_running_loop()
         upstream = Upstream(Identity(self._session), self._own)
         app = App(OfShim(self._shim), upstream, self._callers, self._limits)
+        self._shim.shadow = app.copies  # what `health` tells of
         self._server = Server(
             app,
             port=self.port,

@@ -261,6 +261,7 @@ CONTRACT = (
     "test_counted",
     "test_routing",
     "test_hedge",
+    "test_shadow",
     "test_passing",
     "test_validator",
     "test_slow_regions",

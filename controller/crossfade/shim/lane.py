@@ -1,4 +1,4 @@
-"""Lane: the copies of one route that wait or are under way: bounded in number, threads and pace."""
+"""Lane: the copies of one route that wait or are under way: bounded in number, workers and pace."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from crossfade.core.policy import Settings
 
 _Item = TypeVar("_Item")
 
-IDLE = 5.0
-"""Seconds a thread waits for another copy before it ends."""
 _HANDOVER = 0.05
 """Seconds the caller's thread may wait for the lock, which is held for microseconds; after a fork perhaps for ever."""
 
 
 class Lane(Generic[_Item]):
-    """The copies of one route: as many wait as may be under way, and a hanging green of one route holds up no other."""
+    """The copies of one route: as many wait as may be under way, and a hanging green of one route holds up no other.
+
+    Its workers, which send them one after another, are threads or tasks.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self.outstanding = 0
-        self._threads = 0
+        self._workers = 0
         self._tokens = 1.0
         self._filled = 0.0
 
@@ -54,31 +55,31 @@ class Lane(Generic[_Item]):
         finally:
             self._lock.release()
 
-    def wants_thread(self, settings: Settings) -> bool:
-        """Whether another thread is needed for what is outstanding, and allowed; it is counted then."""
+    def wants_worker(self, settings: Settings) -> bool:
+        """Whether another worker is needed for what is outstanding, and allowed; it is counted then."""
         with self._lock:
-            wanted = self._threads < min(self.outstanding, int(settings.shadow_concurrent))
-            self._threads += wanted
+            wanted = self._workers < min(self.outstanding, int(settings.shadow_concurrent))
+            self._workers += wanted
             return wanted
 
-    def next(self) -> _Item | None:
-        """The next copy; None when there was none for a while, and the thread is to end."""
+    def next(self, wait: float) -> _Item | None:
+        """The next copy; None when there was none for `wait` seconds, and the worker is to end."""
         while True:
             try:
-                return self._queue.get(timeout=IDLE)
+                return self._queue.get(timeout=wait)
             except Empty:
                 with self._lock:
                     if self._queue.empty():
-                        self._threads -= 1
+                        self._workers -= 1
                         return None
 
     def done(self) -> None:
         with self._lock:
             self.outstanding -= 1
 
-    def thread_ended(self) -> None:
+    def worker_ended(self) -> None:
         with self._lock:
-            self._threads -= 1
+            self._workers -= 1
 
     def _is_full(self, settings: Settings) -> bool:
         return self.outstanding >= 2 * int(settings.shadow_concurrent)

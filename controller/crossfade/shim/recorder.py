@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -136,6 +136,9 @@ class Recorder:
         self._lock = threading.Lock()
         self.dropped = 0
         """Calls that could not be recorded since the process began."""
+        self.copies = Counter(sent=0, dropped=0, unfit=0, failed=0)
+        """Copies for green since then: `dropped` had no room, `unfit` bodies are none that green takes, `failed` got no
+        answer."""
 
     def record(self, seen: Seen) -> None:
         # A plain append: no lock, so that even a stream's __del__, run in the middle of anything, may call this.

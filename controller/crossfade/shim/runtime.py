@@ -8,18 +8,18 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from crossfade.shim.board import Board
 from crossfade.shim.call import Call
 from crossfade.shim.controller import Controller
+from crossfade.shim.copies import Copies
 from crossfade.shim.courier import Courier
+from crossfade.shim.dispatch import Plain
 from crossfade.shim.feed import Feed
 from crossfade.shim.outbox import Outbox
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.settings import ShimSettings
-from crossfade.shim.shadow import Shadow
 from crossfade.shim.telemetry import telemetry
 
 EXIT_SECONDS = 3.0
@@ -35,7 +35,7 @@ class Shim:
         self.pid = os.getpid()
         self.board = Board()
         self.recorder = Recorder(telemetry(settings.telemetry))
-        self.shadow = Shadow(self.recorder)
+        self.shadow = Copies(self.recorder)
         self._controller = Controller(settings.url, settings.token)
         self.feed = Feed(settings, self._controller)
         self.courier = Courier(
@@ -108,11 +108,11 @@ def current() -> Shim | None:
     return shim
 
 
-def copy_some(call: Call, client: Any, plain: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+def copy_some(call: Call, client: Any, plain: Plain) -> None:
     """Lets chance say whether green gets a copy of this call once it is answered. Never raises."""
     shim = _current
     if shim is not None:
-        shim.shadow.choose(call, client, plain)
+        shim.shadow.choose_from(call, client, plain)
 
 
 def begin(settings: ShimSettings) -> Shim:

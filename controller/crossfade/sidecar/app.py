@@ -20,6 +20,7 @@ from crossfade.shim.following import endpoint_of, region_of
 from crossfade.shim.recorder import Recorder
 from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
+from crossfade.sidecar.copies import Copies
 from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, error_answer
 from crossfade.sidecar.passage import pass_on
 from crossfade.sidecar.request import (
@@ -69,6 +70,7 @@ class App:
         self._upstream = upstream
         self._callers = callers
         self._limits = limits
+        self.copies = Copies(source.recorder, upstream)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
@@ -179,12 +181,14 @@ class App:
             return None
         try:
             home = self._home(asked)
-            return open_call(
+            call = open_call(
                 snapshot, entry, request.operation, request.params, said, source.board, source.recorder, home
             )
         except Exception:
             log.warning("Crossfade could not route a call", exc_info=True, extra={"action": "left_to_bedrock"})
             return None
+        self.copies.choose_from(call, request)
+        return call
 
     # OpenAI's face
 

@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -40,7 +41,6 @@ class Hub:
         self._totals = Totals()
         self._lock = threading.Lock()
         self._workers: dict[threading.Thread, Connection[Any, Any]] = {}
-        self._dropped = 0
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -94,12 +94,13 @@ class Hub:
             connection.close()
             self._workers.pop(threading.current_thread(), None)
 
-    def _take(self, rows: Any, dropped: int) -> None:
+    def _take(self, rows: Any, dropped: int, copies: Counter[str]) -> None:
+        recorder = self._shim.recorder
         with self._lock:
             self._totals.add(rows, self._shim.feed.snapshot)
-            self._dropped += dropped
-        self._shim.recorder.add(rows)
-        self._shim.recorder.dropped += dropped
+            recorder.dropped += dropped
+            recorder.copies.update(copies)
+        recorder.add(rows)
 
     def _text(self) -> str:
         health = self._shim.health()
@@ -112,7 +113,7 @@ class Hub:
             "workers": ("Worker processes connected.", len(self._workers)),
         }
         with self._lock:
-            return self._totals.text(gauges)
+            return self._totals.text(gauges, self._shim.recorder.copies)
 
 
 class Line:
@@ -124,6 +125,7 @@ class Line:
         self.recorder = Recorder()
         self._text = ""
         self._dropped = 0
+        self._copies: Counter[str] = Counter()
         key, _, address = os.environ[VARIABLE].partition(":")
         self._connection = Client(address, family="AF_UNIX", authkey=bytes.fromhex(key))
         self._stopped = threading.Event()
@@ -166,7 +168,7 @@ class Line:
             self._text = content
 
     def _send(self) -> None:
-        rows, dropped = self.recorder.take(), self.recorder.dropped
-        if rows or dropped != self._dropped:
-            self._connection.send((rows, dropped - self._dropped))
-            self._dropped = dropped
+        rows, dropped, copies = self.recorder.take(), self.recorder.dropped, Counter(self.recorder.copies)
+        if rows or dropped != self._dropped or copies != self._copies:
+            self._connection.send((rows, dropped - self._dropped, copies - self._copies))
+            self._dropped, self._copies = dropped, copies

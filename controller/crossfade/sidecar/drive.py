@@ -70,6 +70,8 @@ async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Endin
         steps = course(call)
         step = next(steps)
     except Exception as fault:
+        if call.is_copy:
+            raise
         log.warning("Crossfade could not dispatch a call", exc_info=True, extra={"action": "left_to_bedrock"})
         call.recorded = True
         call.recorder.dropped += 1
@@ -108,7 +110,8 @@ async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Endin
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return brought, asked
     except BaseException:
-        call.unanswered()  # recorded already, unless this very task is being ended
+        # Recorded already, unless this very task is being ended: that a copy is given up says nothing of green.
+        call.unanswered(abandoned=call.is_copy)
         raise
 
 

@@ -1,4 +1,7 @@
-"""Metrics: what calls did since the sidecar began, as Prometheus reads it (text format 0.0.4)."""
+"""Metrics: what calls did since the sidecar began, as Prometheus reads it (text format 0.0.4).
+
+What callers got is that of calls alone; what Bedrock was asked, and is paid for, is that of green's copies, too.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _Labels = tuple[tuple[str, str], ...]
 _HELP = {
     "calls": "Calls, by the variant they were assigned to and what became of them.",
-    "attempts": "Attempts at targets, by what became of them.",
+    "attempts": "Attempts at targets, copies' too, by what became of them.",
     "served": "Answered calls, by the Model and region that served.",
-    "tokens": "Tokens of answered calls.",
-    "cost_dollars": "What answered calls cost, in US dollars.",
+    "tokens": "Tokens of answered calls and copies.",
+    "cost_dollars": "What answered calls and copies cost, in US dollars.",
     "busy": "Calls that got the busy answer.",
     "raised": "Calls that got an error.",
     "retries": "Further tries at the same target.",
@@ -38,15 +41,17 @@ class Totals:
         names = {entry.id: name for name, entry in snapshot.entries.items()} if snapshot else {}
         for row in rows:
             where: _Labels = (("route", names.get(row.route, str(row.route))), ("variant", str(row.variant)))
-            for outcome, count in row.outcomes.items():
-                self._counts["calls"][*where, ("outcome", outcome)] += count
             for outcome, count in row.attempts.items():
                 self._counts["attempts"][*where, ("outcome", outcome)] += count
-            if row.model:
-                self._counts["served"][*where, ("model", row.model), ("region", row.region)] += row.calls
             self._counts["tokens"][*where, ("direction", "input")] += row.tokens_in
             self._counts["tokens"][*where, ("direction", "output")] += row.tokens_out
             self._counts["cost_dollars"][where] += row.cost_sum  # type: ignore[assignment]
+            if row.copies:  # at a shadow step green has no calls of its own
+                continue
+            for outcome, count in row.outcomes.items():
+                self._counts["calls"][*where, ("outcome", outcome)] += count
+            if row.model:
+                self._counts["served"][*where, ("model", row.model), ("region", row.region)] += row.calls
             for name in ("busy", "raised", "retries", "failovers"):
                 self._counts[name][where] += getattr(row, name)
             self._time("call_seconds", where, row.latency)
@@ -59,12 +64,15 @@ class Totals:
             table[bisect_left(BOUNDS, seconds)] += count
             self._seconds[name][where] += seconds * count  # type: ignore[assignment]
 
-    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """All of it; `gauges` maps further names to what they are and their values."""
+    def text(self, gauges: Mapping[str, tuple[str, float]], copies: Mapping[str, int]) -> str:
+        """All of it; `gauges` maps further names to what they are and their values, `copies` what became of them to how
+        many."""
         lines: list[str] = []
         for name, about in _HELP.items():
             lines += [f"# HELP crossfade_{name}_total {about}", f"# TYPE crossfade_{name}_total counter"]
             lines += [f"crossfade_{name}_total{_put(labels)} {n:g}" for labels, n in self._counts[name].items()]
+        lines += ["# HELP crossfade_copies_total Copies of calls for green.", "# TYPE crossfade_copies_total counter"]
+        lines += [f"crossfade_copies_total{_put((('result', name),))} {n}" for name, n in copies.items()]
         for name, about in _TIMES.items():
             lines += [f"# HELP crossfade_{name} {about}", f"# TYPE crossfade_{name} histogram"]
             for labels, table in self._times[name].items():

@@ -7,12 +7,15 @@ import copyreg
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing.reduction import DupFd
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError
@@ -37,6 +40,8 @@ log = logging.getLogger("crossfade")
 
 _HEADER_MS = 60_000
 """How long a head may take; an idle connection is kept no longer either."""
+_LAST = 2.0
+"""Seconds of the drain that are kept for the last counts."""
 
 
 def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
@@ -152,12 +157,29 @@ class Worker(App):
 
     def __init__(self) -> None:
         settings = load()
+        self._drain = settings.drain_seconds
+        self._until: float | None = None
         self._line = Line()
         self._line.start()
         super().__init__(self._line, Upstream(Identity(), settings.upstream), settings.callers, settings.limits)
 
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian before the first request, once the loop has its ways with signals."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if callable(before := signal.getsignal(number)):
+                signal.signal(number, partial(self._end_copies, before))
+
+    def _end_copies(self, before: Any, number: int, frame: FrameType | None) -> None:
+        """Granian finishes the calls under way; no copy of one is begun any more."""
+        self.copies.stop()
+        if self._until is None:
+            self._until = time.monotonic() + self._drain
+        before(number, frame)
+
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by granian when everything under way is done."""
+        """Called by granian when every call under way is done."""
+        until = time.monotonic() if self._until is None else self._until - min(_LAST, self._drain / 2)
+        loop.run_until_complete(self.copies.end(until))
         loop.run_until_complete(self._upstream.close())
         self._line.stop()
 
