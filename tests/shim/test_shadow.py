@@ -221,7 +221,12 @@ def test_a_call_that_is_not_judged_is_not_copied(started, ask, sandbox, controll
     with pytest.raises(client.exceptions.ValidationException):
         ask(client)
     sandbox.clear()
+    sandbox.fault("drip", seconds=0.05)
     client.converse_stream(modelId=ROUTE, messages=MESSAGES)["stream"].close()  # left
+    until = time.monotonic() + 10
+    while sum(row["calls"] for row in rows(controller, "blue")) < 2:  # beside the client with the next event
+        assert time.monotonic() < until
+        time.sleep(0.02)
     assert settle()["sent"] == 0
 
 

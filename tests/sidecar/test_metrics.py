@@ -39,7 +39,7 @@ ROW = Row(
 def test_counts_add_up_and_histograms_are_cumulative() -> None:
     totals = Totals()
     totals.add([ROW, ROW], None)
-    text = totals.text({"workers": ("Worker processes.", 2)})
+    text = totals.text({"workers": ("Worker processes.", 2)}, {"sent": 3})
     labels = 'route="3",variant="green"'
     assert f'crossfade_calls_total{{{labels},outcome="ok"}} 4' in text
     assert f'crossfade_tokens_total{{{labels},direction="output"}} 14' in text
