@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from typing import Any
 from crossfade.shim.call import Call
 from crossfade.shim.dispatch import Plain, dispatch
 from crossfade.shim.lane import Lane
+from crossfade.shim.recorder import Recorder
 from crossfade.shim.shadow import Item, Shadow
+
+log = logging.getLogger("crossfade")
 
 IDLE = 5.0
 """Seconds a thread waits for another copy before it ends."""
@@ -49,6 +53,10 @@ def shadowed(grader: Callable[[Shadowed], object] | None) -> None:
 class Copies(Shadow):
     """The copies of a process that calls with boto3."""
 
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._grader_raised = False
+
     def choose_from(self, call: Call, client: Any, plain: Plain) -> None:
         """Lets chance say whether green gets a copy of this call once it is answered. Never raises."""
         self.choose(call, lambda copy: _whole(dispatch(copy, client, plain)))
@@ -80,7 +88,13 @@ class Copies(Shadow):
         try:
             grader(told)
         except Exception:
-            self._warn("the service's grader of copies (crossfade.shadowed) raised")
+            if not self._grader_raised:
+                self._grader_raised = True
+                log.warning(
+                    "the service's grader of copies (crossfade.shadowed) raised",
+                    exc_info=True,
+                    extra={"action": "copy_trouble"},
+                )
 
 
 def _copied(value: Any) -> Any:
