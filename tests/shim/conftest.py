@@ -263,6 +263,7 @@ CONTRACT = (
     "test_hedge",
     "test_shadow",
     "test_passing",
+    "test_telemetry",
     "test_validator",
     "test_slow_regions",
 )

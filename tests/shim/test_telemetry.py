@@ -6,6 +6,7 @@ import gc
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,8 @@ from crossfade.shim.telemetry import OFF, telemetry
 
 EAST, WEST = "us-east-1", "us-west-2"
 ROUTE = "support-chat"
+in_the_service = pytest.mark.parametrize("face", ["shim"], indirect=True)
+"""What is seen from within the service alone; tests/sidecar/test_telemetry.py has what there is of it beside it."""
 MESSAGES = [{"role": "user", "content": [{"text": "one two three four five six"}]}]
 
 
@@ -218,6 +221,7 @@ def test_of_a_hedged_call_both_requests_are_events_of_its_one_span(
     assert (told[semconv.HEDGED], told[semconv.REGION], told[semconv.OUTCOME]) == (True, WEST, "ok")
 
 
+@in_the_service
 def test_the_span_is_current_while_the_call_is_under_way_and_a_child_of_what_was(
     routed, snapshot, model, shown, ask
 ) -> None:
@@ -232,6 +236,7 @@ def test_the_span_is_current_while_the_call_is_under_way_and_a_child_of_what_was
     assert call.parent == work.get_span_context()
 
 
+@in_the_service
 def test_what_is_not_a_route_gets_no_span(routed, snapshot, model, sandbox, session, shown) -> None:
     blue = model("blue", EAST)
     routed(snapshot(blue))
@@ -255,8 +260,9 @@ def test_counting_tokens_and_invoking_have_names_of_their_own(routed, snapshot, 
 # streams
 
 
-def test_a_streams_span_ends_with_the_stream(routed, snapshot, model, shown) -> None:
+def test_a_streams_span_ends_with_the_stream(routed, snapshot, model, sandbox, shown) -> None:
     client = routed(snapshot(model("blue")))
+    sandbox.fault("drip", seconds=0.05)
     stream = open_stream(client)
     assert shown.spans.get_finished_spans() == ()
     assert not trace.get_current_span().is_recording()
@@ -284,14 +290,21 @@ def test_a_stream_that_breaks_ends_its_span_as_an_error(routed, snapshot, model,
     assert span.events[1].attributes[semconv.OUTCOME] == "truncated"
 
 
-def test_a_stream_the_caller_closes_is_abandoned_and_no_error(routed, snapshot, model, shown) -> None:
-    stream = open_stream(routed(snapshot(model("blue"))))
+def test_a_stream_the_caller_closes_is_abandoned_and_no_error(routed, snapshot, model, sandbox, shown) -> None:
+    client = routed(snapshot(model("blue")))
+    sandbox.fault("drip", seconds=0.05)
+    stream = open_stream(client)
     next(iter(stream))
     stream.close()
+    until = time.monotonic() + 10
+    while not shown.spans.get_finished_spans():  # beside the client it is noticed with the next event
+        assert time.monotonic() < until
+        time.sleep(0.01)
     assert shown.span().attributes[semconv.OUTCOME] == "abandoned"
     assert shown.span().status.status_code is StatusCode.UNSET
 
 
+@in_the_service
 def test_a_stream_that_is_collected_is_shown_later_because_its_destructor_may_hold_the_sdks_locks(
     routed, snapshot, model, shown
 ) -> None:
@@ -386,6 +399,7 @@ def test_a_processor_that_breaks_is_no_fault_of_the_callers(
     assert len(told) == 1
 
 
+@in_the_service
 def test_a_fault_of_ours_leaves_no_open_span(
     routed, snapshot, model, sandbox, session, shown, ask, monkeypatch
 ) -> None:

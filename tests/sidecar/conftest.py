@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pytest
@@ -145,6 +145,11 @@ class Process:
             if stream is not None:
                 stream.close()
 
+    def rest(self) -> str:
+        """What it has said to its standard output since the start; ends with the last of its processes."""
+        assert self._process.stdout is not None
+        return self._process.stdout.read()
+
     @property
     def pid(self) -> int:
         return self._process.pid
@@ -167,3 +172,18 @@ def environment(controller: Any, settings: dict[str, Any]) -> dict[str, str]:  #
         "AWS_REGION": EAST,
         "AWS_DEFAULT_REGION": EAST,
     }
+
+
+@pytest.fixture
+def at_shadow(snapshot: Any, model: Any) -> Callable[..., Snapshot]:  # noqa: F811
+    """A snapshot at a step that copies every call of `blue` to `green`."""
+
+    def make(blue: Any = None, green: Any = None, **policy: Any) -> Snapshot:
+        models = blue or model("blue", EAST), green or model("green", EAST)
+        found = snapshot(*models, policy=replace(FAST, **{"shadow_per_second": 1000, "shadow_concurrent": 8} | policy))
+        entry = found.entries[ROUTE]
+        assert entry.live is not None
+        live = replace(entry.live, step=0, weight=0.0, shadow=100.0)
+        return replace(found, entries={ROUTE: replace(entry, live=live)})
+
+    return make

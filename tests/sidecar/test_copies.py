@@ -5,36 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import crossfade
 from crossfade.core.pair import PairLosses
-from crossfade.core.snapshot import Snapshot
 
-from .conftest import EAST, FAST, ROUTE, Caller, Process
+from .conftest import EAST, ROUTE, Caller, Process
 from .test_process import ready, until
 
-MANY = replace(FAST, shadow_per_second=1000, shadow_concurrent=8)
 QUESTION = {"model": ROUTE, "messages": [{"role": "user", "content": "bonjour tout le monde"}]}
-
-
-@pytest.fixture
-def at_shadow(snapshot: Callable[..., Snapshot], model: Any) -> Callable[..., Snapshot]:
-    """A snapshot at a step that copies every call of `blue` to `green`."""
-
-    def make(blue: Any = None, green: Any = None, **policy: Any) -> Snapshot:
-        models = blue or model("blue", EAST), green or model("green", EAST)
-        found = snapshot(*models, policy=replace(MANY, **policy))
-        entry = found.entries[ROUTE]
-        assert entry.live is not None
-        live = replace(entry.live, step=0, weight=0.0, shadow=100.0)
-        return replace(found, entries={ROUTE: replace(entry, live=live)})
-
-    return make
 
 
 def pairs(controller: Any) -> dict[tuple[float, float] | None, int]:

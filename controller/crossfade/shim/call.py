@@ -36,6 +36,7 @@ class Call:
     """One routed call. `began` and `deadline` are on the monotonic clock, `at` is in seconds since 1970.
 
     `group` is that of the stickiness key, None where chance chose the variant. `home` is the client's own region.
+    `asked` is the model id that the caller named: the name of the route whose rules led here.
     """
 
     operation: str
@@ -50,6 +51,7 @@ class Call:
     at: float
     deadline: float
     home: str | None = None
+    asked: str = ""
     tried: list[Tried] = field(default_factory=list)
     skipped: Outcome | None = None
     incompatible: bool = False

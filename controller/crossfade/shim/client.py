@@ -83,6 +83,7 @@ def open_call(
 
     `home` is the caller's own region.
     """
+    asked = entry.route.name
     if entry.route.sends_on:
         entry = walk(snapshot, entry, told.sticky, lambda: read_request(operation, params, told))[-1].entry
     if operation == PINNED and not params.get("clientRequestToken"):
@@ -102,6 +103,7 @@ def open_call(
         at=time.time(),
         deadline=began + deadline_of(operation, entry.route.policy, told.deadline),
         home=home,
+        asked=asked,
     )
 
 

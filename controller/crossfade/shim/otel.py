@@ -10,12 +10,14 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Token
 from functools import partial
 from typing import Any, Self
 
-from opentelemetry import context, metrics, trace
+from opentelemetry import context, metrics, propagate, trace
+from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from crossfade import __version__
@@ -61,6 +63,19 @@ class OpenTelemetry:
         )
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
 
+    @contextmanager
+    def within(self, headers: Mapping[str, str]) -> Iterator[None]:
+        token = None
+        try:
+            token = context.attach(propagate.extract(headers, getter=_HEADERS))
+        except Exception:
+            trouble()
+        try:
+            yield
+        finally:
+            if token is not None:
+                context.detach(token)
+
     def begin(self, call: Call) -> Span:
         try:
             return _Span(self, call)
@@ -74,6 +89,20 @@ class OpenTelemetry:
     def settle(self) -> None:
         while self._waiting:
             self._waiting.popleft()()
+
+
+class _Headers(Getter[Mapping[str, str]]):
+    """Reads a request's headers, whatever a propagator's idea of capital letters is."""
+
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        value = carrier.get(key.lower())
+        return None if value is None else [value]
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+_HEADERS = _Headers()
 
 
 class _Span:
@@ -91,7 +120,7 @@ class _Span:
         self._labels: dict[str, str] = {
             semconv.OPERATION: operation_name(call),
             semconv.PROVIDER: semconv.BEDROCK,
-            semconv.REQUEST_MODEL: str(call.params["modelId"]),
+            semconv.REQUEST_MODEL: call.asked,
             semconv.FLAG_KEY: call.entry.route.name,
             semconv.FLAG_VARIANT: str(call.variant),
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ class Span(Protocol):
 
 
 class Telemetry(Protocol):
+    def within(self, headers: Mapping[str, str]) -> AbstractContextManager[None]:
+        """What begins in the `with` belongs to the trace that these headers of a request name, if they name one. Names
+        of headers are in lower case. Does not raise."""
+
     def begin(self, call: Call) -> Span:
         """A call begins now. Does not raise."""
 
@@ -48,6 +54,9 @@ class Telemetry(Protocol):
 
 class _Off:
     __slots__ = ()
+
+    def within(self, headers: Mapping[str, str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        return _NOWHERE
 
     def begin(self, call: Call) -> Span:  # noqa: ARG002
         return NO_SPAN
@@ -72,6 +81,7 @@ class _NoSpan:
         pass
 
 
+_NOWHERE = nullcontext()
 OFF: Telemetry = _Off()
 NO_SPAN: Span = _NoSpan()
 

@@ -181,9 +181,10 @@ class App:
             return None
         try:
             home = self._home(asked)
-            call = open_call(
-                snapshot, entry, request.operation, request.params, said, source.board, source.recorder, home
-            )
+            with source.recorder.telemetry.within(asked.headers):
+                call = open_call(
+                    snapshot, entry, request.operation, request.params, said, source.board, source.recorder, home
+                )
         except Exception:
             log.warning("Crossfade could not route a call", exc_info=True, extra={"action": "left_to_bedrock"})
             return None

@@ -23,6 +23,7 @@ from crossfade.core.snapshot import Snapshot, read_snapshot, snapshot_to_bytes
 from crossfade.shim.board import Board
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.runtime import Shim
+from crossfade.shim.telemetry import OFF, Telemetry
 from crossfade.sidecar.metrics import Totals
 
 log = logging.getLogger("crossfade")
@@ -119,10 +120,10 @@ class Hub:
 class Line:
     """A worker's end, and what its calls need: snapshot, board, recorder."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry = OFF) -> None:
         self.snapshot: Snapshot | None = None
         self.board = Board()
-        self.recorder = Recorder()
+        self.recorder = Recorder(telemetry)
         self._text = ""
         self._dropped = 0
         self._copies: Counter[str] = Counter()

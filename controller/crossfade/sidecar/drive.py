@@ -66,6 +66,11 @@ class Untouched(Exception):  # noqa: N818
 
 async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Ending, Ask | None]:
     """What the caller gets, and from where. The call is recorded, or will be when its stream ends."""
+    with call.span:
+        return await _drive(call, request, upstream)
+
+
+async def _drive(call: Call, request: Request, upstream: Upstream) -> tuple[Ending, Ask | None]:
     try:
         steps = course(call)
         step = next(steps)

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -28,6 +29,7 @@ from granian.net import SocketHolder as _SocketHolder  # type: ignore[attr-defin
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.settings import read_settings
+from crossfade.sidecar import sdk
 from crossfade.sidecar.app import App
 from crossfade.sidecar.channel import Hub, Line
 from crossfade.sidecar.identity import Identity
@@ -56,7 +58,7 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
     port = _free(settings)
     _log()
     _tell_nobody()
-    shim = runtime.begin(shim_settings)
+    shim = runtime.begin(replace(shim_settings, telemetry=False))  # calls are the workers'
     shim.feed.wait_for_first(shim_settings.wait)
     server = Granian(
         "crossfade.sidecar.serve:worker",
@@ -159,7 +161,8 @@ class Worker(App):
         settings = load()
         self._drain = settings.drain_seconds
         self._until: float | None = None
-        self._line = Line()
+        shim_settings = read_settings({})
+        self._line = Line(sdk.begin(shim_settings is not None and shim_settings.telemetry))
         self._line.start()
         super().__init__(self._line, Upstream(Identity(), settings.upstream), settings.callers, settings.limits)
 
