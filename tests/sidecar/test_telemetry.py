@@ -14,8 +14,8 @@ import pytest
 
 from crossfade.shim import semconv
 
-from .conftest import CONVERSE, ROUTE, Caller, Process
-from .test_process import ready
+from .conftest import CONVERSE, EAST, ROUTE, WEST, Caller, Process
+from .test_process import ready, until
 
 DISTRO = '''
 import aiohttp
@@ -95,7 +95,8 @@ def test_calls_of_all_workers_are_spans_of_their_callers_traces_and_never_of_eac
     snapshot, model, sandbox, controller, telling
 ) -> None:
     controller.serve_snapshot(snapshot(model("blue")))
-    sandbox.fault("latency", seconds=0.2)
+    sandbox.fault("unavailable", region=EAST)
+    sandbox.fault("latency", region=WEST, seconds=0.2)
 
     def ask(caller: Caller, number: int) -> Any:
         said = {"traceparent": traceparent(number), "tracestate": f"vendor={number}"}
@@ -113,21 +114,22 @@ def test_calls_of_all_workers_are_spans_of_their_callers_traces_and_never_of_eac
         with ThreadPoolExecutor(8) as pool:
             replies = list(pool.map(lambda number: ask(caller, number), range(1, 49)))
         said = ended(process)
-    assert process.said == []
+    assert all("was asked in vain" in line for line in process.said)
     assert {reply.status for reply in replies} == {200}
     assert controller.total("calls") == 48
     spans = [found for found in said if "context" in found]
     calls = {span["context"]["trace_id"]: span for span in spans if span["name"] == f"chat {ROUTE}"}
-    requests = {span["context"]["trace_id"]: span for span in spans if span["name"] == "POST"}
-    assert len(spans) == 96
-    assert calls.keys() == requests.keys() == {f"0x{number:032x}" for number in range(1, 49)}
+    requests = [span for span in spans if span["name"] == "POST"]
+    assert len(requests) + len(calls) == len(spans) > 3 * 40, "nearly every call asks in the east first"
+    assert calls.keys() == {f"0x{number:032x}" for number in range(1, 49)}
     for number, reply in enumerate(replies, 1):
-        call, request = calls[f"0x{number:032x}"], requests[f"0x{number:032x}"]
+        call = calls[f"0x{number:032x}"]
         assert call["parent_id"] == f"0x{number:016x}"
-        assert call["context"]["trace_state"] == f"[vendor={number}]" or str(number) in call["context"]["trace_state"]
+        assert f"key=vendor, value={number}}}" in call["context"]["trace_state"]
         assert call["attributes"][semconv.CALL_ID] == reply.headers["x-crossfade-call-id"]
-        assert [event["name"] for event in call["events"]] == [semconv.ATTEMPT]
-        assert request["parent_id"] == call["context"]["span_id"]
+        own = [span for span in requests if span["context"]["trace_id"] == call["context"]["trace_id"]]
+        assert {span["parent_id"] for span in own} == {call["context"]["span_id"]}
+        assert [event["name"] for event in call["events"]] == [semconv.ATTEMPT] * len(own)
     assert _counted(said, semconv.DURATION) == 48
     assert {span["resource"]["attributes"]["service.instance.id"] for span in spans}
 
@@ -165,8 +167,8 @@ def test_copies_make_no_spans_and_are_no_part_of_the_call_they_are_of(
     with Process(**telling()) as process:
         caller = ready(process)
         assert caller.converse(traceparent=traceparent(5)).status == 200
+        until(lambda: controller.total("copies") == 1)
         spans = [found for found in ended(process) if "context" in found]
-    assert controller.total("copies") == 1
     assert sorted(span["name"] for span in spans) == ["POST", "POST", f"chat {ROUTE}"]
     assert sorted(span["context"]["trace_id"] == f"0x{5:032x}" for span in spans) == [False, True, True]
 
