@@ -324,15 +324,15 @@ def test_what_is_in_and_too_few_to_be_judged_is_not_called_nothing() -> None:
     assert sentence(both) == "Holding at 5 %: no scored calls of both variants are in yet to compare by accuracy."
 
 
-MATURE = "and not mature yet to compare by {}: that is judged 60 s after the end of a bucket."
+MATURE = "to mature: judged 60 s after the end of a bucket."
 
 
 @pytest.mark.parametrize(
     ("check", "waiting", "said"),
     [
         (ACCURACY, {}, "no accuracy scores of green are in yet."),
-        (ACCURACY, {"score.accuracy": 1}, "1 green accuracy score is in " + MATURE.format("accuracy")),
-        (ERRORS, {"error_rate": 1_204}, "1,204 green calls are in " + MATURE.format("error rate")),
+        (ACCURACY, {"score.accuracy": 1}, "waiting for 1 green accuracy score " + MATURE),
+        (ERRORS, {"error_rate": 1_204}, "waiting for 1,204 green calls (error rate) " + MATURE),
         (ERRORS, {}, "no calls of both variants are in yet to compare by error rate."),
     ],
 )

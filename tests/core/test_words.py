@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +203,27 @@ def test_no_data_is_said_of_every_check_that_lacks_it() -> None:
         " no scored calls of both variants are in yet to compare by accuracy."
     )
     assert holding(decide(rollout(), judgement(), TRAFFIC, NOW)) == "no check has data."
+
+
+def test_what_several_checks_lack_is_said_once_with_their_names() -> None:
+    late = Check(metric="latency", margin=1, limit=1.8)
+    tone, stops = Check(metric="score.tone", margin=1), Check(metric="refusal", margin=1)
+    cut = Check(metric="truncated_output", margin=1)
+    nothing: dict[str, Any] = {"ruling": Ruling.NO_DATA, "green": Summary(), "step_green": Summary()}
+    lacking = judgement(*(verdict(check, **nothing) for check in (ERRORS, late, stops, cut, ACCURACY, tone)))
+    none = holding(decide(rollout(), lacking, TRAFFIC, NOW))
+    assert none == (
+        "no calls of both variants are in yet to compare by error rate; no timed calls of both variants are in yet to"
+        " compare by calls slower than 1.8 s; no calls with a stop reason of both variants are in yet to compare by"
+        " refusals and truncated output; no accuracy or tone scores of green are in yet."
+    )
+    waiting = {"error_rate": 60, "latency": 60, "refusal": 60, "score.accuracy": 15}
+    some = holding(decide(rollout(), lacking, replace(TRAFFIC, waiting=waiting), NOW))
+    assert some == (
+        "waiting for 60 green calls (error rate, calls slower than 1.8 s and refusals) and 15 green accuracy scores to"
+        " mature: judged 60 s after the end of a bucket; no calls with a stop reason of both variants are in yet to"
+        " compare by truncated output; no tone scores of green are in yet."
+    )
 
 
 def test_a_check_not_yet_decided_and_a_variant_without_calls_are_said_so() -> None:

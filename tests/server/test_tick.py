@@ -149,9 +149,8 @@ def test_calls_and_scores_that_are_in_and_not_sealed_are_said_to_be_not_mature(p
     now = evaluations(plane.engine, rollout.id)[-1]
     assert now.reason == "not_mature"
     assert now.sentence == (
-        "Holding at 10 %: 5 green calls are in and not mature yet to compare by error rate: that is judged 20 s after"
-        " the end of a bucket; 1 green accuracy score is in and not mature yet to compare by accuracy: that is judged"
-        " 20 s after the end of a bucket."
+        "Holding at 10 %: waiting for 5 green calls (error rate) and 1 green accuracy score to mature: judged 20 s"
+        " after the end of a bucket."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from crossfade.core.amount import dollars
@@ -42,17 +43,8 @@ def verdict_sentence(verdict: Verdict, waiting: int = 0) -> str:
                 f"{verdict.step_blue.n:,} {of} of blue and {verdict.step_green.n:,} of green are in: too few yet to"
                 f" compare by {check.said}"
             )
-        case Ruling.NO_DATA if waiting:
-            of = f"{check.score_name} score{'s' * (waiting > 1)}" if check.is_score else f"call{'s' * (waiting > 1)}"
-            verb = "are" if waiting > 1 else "is"
-            return (
-                f"{waiting:,} green {of} {verb} in and not mature yet to compare by {check.said}: that is judged"
-                f" {duration(check.maturity)} after the end of a bucket"
-            )
-        case Ruling.NO_DATA if check.is_score and not verdict.green.n:
-            return f"no {check.score_name} scores of green are in yet"
         case Ruling.NO_DATA:
-            return f"no {metric_of(check.metric).of} of both variants are in yet to compare by {check.said}"
+            return _lacking([verdict], {check.metric: waiting})
         case Ruling.FAILED:
             odds = _evidence("of this check alone", verdict.log_e_worse, verdict.log_e_worse_needed)
             return f"{_compared(verdict)}; {odds}"
@@ -235,10 +227,7 @@ def _missing(decision: Decision) -> str:
         case Reason.NO_TRAFFIC:
             return "no traffic has reached this step yet. That is not a failure; the rollout waits."
         case Reason.NO_DATA | Reason.NOT_MATURE:
-            lacking = [
-                verdict_sentence(v, conditions.waiting.get(v.check.metric, 0)) for v in decision.judgement.lacking
-            ]
-            return f"{'; '.join(lacking) or 'no check has data'}."
+            return f"{_lacking(decision.judgement.lacking, conditions.waiting) or 'no check has data'}."
         case Reason.TOO_FEW:
             return f"too few calls to judge this step: {_too_few(decision)}."
         case Reason.BAKING:
@@ -262,6 +251,35 @@ def _missing(decision: Decision) -> str:
             return f"every check passed; a person opens the gate to {_next(decision)} (advance or promote)."
         case _:
             return f"{decision.reason}."
+
+
+def _lacking(verdicts: Iterable[Verdict], waiting: Mapping[str, int]) -> str:
+    """What is missing for these checks. What several of them miss is said once, with their names."""
+    maturing: dict[float, dict[str, list[str]]] = {}
+    missing: dict[tuple[str, str, str], list[str]] = {}  # by the words before, between and after the names
+    for verdict in verdicts:
+        check, of = verdict.check, metric_of(verdict.check.metric).of
+        if number := waiting.get(check.metric, 0):
+            what = f"{check.score_name} score" if check.is_score else "call"
+            green = f"{number:,} green {what}{'s' * (number > 1)}"
+            names = maturing.setdefault(check.maturity, {}).setdefault(green, [])
+            names += [] if check.is_score else [check.said]
+        elif check.is_score and not verdict.green.n:
+            missing.setdefault(("no ", " or ", " scores of green are in yet"), []).append(str(check.score_name))
+        else:
+            before = f"no {of} of both variants are in yet to compare by "
+            missing.setdefault((before, " and ", ""), []).append(check.said)
+    parts = []
+    for maturity, found in maturing.items():
+        green = _listed([f"{what} ({_listed(names)})" if names else what for what, names in found.items()])
+        parts.append(f"waiting for {green} to mature: judged {duration(maturity)} after the end of a bucket")
+    parts += [f"{before}{_listed(names, between)}{after}" for (before, between, after), names in missing.items()]
+    return "; ".join(parts)
+
+
+def _listed(names: Sequence[str], last: str = " and ") -> str:
+    """The names as a list in words: "a, b and c"."""
+    return last.join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _too_few(decision: Decision) -> str:
