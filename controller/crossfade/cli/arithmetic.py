@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from crossfade.cli.columns import columns
 from crossfade.core.sentence import metric_name, percent, points
 
 
@@ -21,8 +23,12 @@ def explanation(found: dict[str, Any]) -> RenderableType:
         Text(found["sentence"]),
         Text(_agreement(found["differs"], "the arithmetic done anew gives", "what was recorded")),
         Text(),
-        _table(
-            "the order in which it was decided", "resting on", "answer", rows=[_question(q) for q in found["questions"]]
+        columns(
+            "",
+            "the order in which it was decided",
+            "resting on",
+            "answer",
+            rows=[_question(q) for q in found["questions"]],
         ),
         Text(
             f"\nAll checks together: log of the mean of e-values by share {found['log_e_worse']:z.4f};"
@@ -30,7 +36,7 @@ def explanation(found: dict[str, Any]) -> RenderableType:
         ),
     ]
     for check in found["checks"]:
-        parts += _check(check)
+        parts += [Text(), *_check(check)]
     return Group(*parts)
 
 
@@ -51,7 +57,7 @@ def replay(found: dict[str, Any]) -> RenderableType:
     lines.append(Text())
     for title, decisions in tables:
         rows = [(_stamp(d["at"]), d["act"].replace("_", " "), Text(d["sentence"])) for d in decisions]
-        lines += [_table("time", title, "why", rows=rows), Text()]
+        lines += [columns("time", title, "why", rows=rows), Text()]
     return Group(*lines[:-1])
 
 
@@ -62,11 +68,11 @@ def _agreement(differs: Sequence[str], good: str, what: str) -> str:
     return f"✖ evidence or formulas have changed since: {'; '.join(differs[:3])}{rest}"
 
 
-def _question(question: dict[str, Any]) -> tuple[Text, Text, Text]:
+def _question(question: dict[str, Any]) -> tuple[Text, ...]:
     style = "bold" if question["stopped"] else ""
-    sign = "▶ " if question["stopped"] else "  "
     return (
-        Text(sign + question["question"], style=style),
+        Text("▶" if question["stopped"] else "", style=style),
+        Text(question["question"], style=style),
         Text(question["numbers"]),
         Text(question["answer"], style=style),
     )
@@ -75,7 +81,7 @@ def _question(question: dict[str, Any]) -> tuple[Text, Text, Text]:
 def _check(one: dict[str, Any]) -> list[RenderableType]:
     worse, gate, estimate, history = one["worse"], one["gate"], one["estimate"], one["history"]
     lines = [
-        f"\n{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
+        f"{metric_name(one['check']['metric'])}: {one['ruling'].replace('_', ' ')}",
         f"  {one['judged']:,} judged buckets; blue before the rollout: {history['s']:g} lost of"
         f" {history['n']:,}; base rate now {percent(one['base'], 3)}; phi {one['phi']:z.3f}, which"
         f" started with {one['check']['overdispersion']:g}",
@@ -93,7 +99,7 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
         f" {_points(estimate['difference'])}, standard error {_points(estimate['standard_error'])},"
         f" interval {_points(estimate['lower'])} to {_points(estimate['upper'])}",
     ]
-    parts: list[RenderableType] = [Text("\n".join(lines))]
+    parts: list[RenderableType] = [_indented(line) for line in lines]
     if one["largest"]:
         parts += [Text("\n  the buckets that moved it most"), _buckets(one["largest"])]
     if one["buckets"]:
@@ -101,6 +107,12 @@ def _check(one: dict[str, Any]) -> list[RenderableType]:
         what = f"all {shown:,}" if shown == one["judged"] else f"the last {shown}"
         parts += [Text(f"\n  {what} judged buckets"), _buckets(one["buckets"])]
     return parts
+
+
+def _indented(line: str) -> Padding:
+    """A line whose own continuation, on a narrow terminal, stands below it and not at the edge."""
+    text = line.lstrip()
+    return Padding(Text(text), (0, 0, 0, len(line) - len(text)))
 
 
 def _blocks(worse: dict[str, Any]) -> str:
@@ -116,7 +128,7 @@ _COLUMNS = ("start", "step", "blue", "green", "a", "phi", "log E, before cap and
 
 
 def _buckets(buckets: Sequence[dict[str, Any]]) -> Table:
-    return _table(*_COLUMNS, rows=[_bucket(bucket) for bucket in buckets])
+    return columns(*_COLUMNS, rows=[_bucket(bucket) for bucket in buckets])
 
 
 def _bucket(bucket: dict[str, Any]) -> tuple[str, ...]:
@@ -138,13 +150,6 @@ def _pairs(bucket: dict[str, Any], variant: str) -> str:
     # of a shadow step: how much worse this variant was where it was the worse of the two
     pairs = bucket["pairs"]
     return f" ({pairs['up' if variant == 'green' else 'down']:g} alone)" if pairs else ""
-
-
-def _table(*names: str, rows: Sequence[tuple[str | Text, ...]]) -> Table:
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _row(values: Sequence[float]) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from crossfade.cli import declaration
 from crossfade.cli.client import Client, segment
+from crossfade.cli.columns import columns
 from crossfade.cli.document import read_document
 from crossfade.cli.options import Output, ask, on_controller, without_asking
 from crossfade.cli.trial import test_route
@@ -78,11 +79,9 @@ def list_routes(client: Client, output: Output) -> None:
 @click.argument("name")
 @on_controller
 def show_route(client: Client, output: Output, name: str) -> None:
-    """One route as it is declared, and every number of its call policy as it is in force."""
+    """One route: its Models, rules and shares, and every setting of its call policy as it is in force."""
     found = client.get(f"/v1/routes/{segment(name)}")
-    in_force = found.get("policy_in_force") or []  # a controller of an older version tells none
-    declared = {key: value for key, value in found.items() if key != "policy_in_force"}
-    output.show(found, lambda: Group(_declaration(declared), Text(""), _policy_table(in_force)))
+    output.show(found, lambda: _route(client, found))
 
 
 @route.command("delete")
@@ -110,7 +109,7 @@ def list_models(client: Client, output: Output) -> None:
 def show_model(client: Client, output: Output, name: str) -> None:
     """One Model as it is declared."""
     found = client.get(f"/v1/models/{segment(name)}")
-    output.show(found, lambda: _declaration(found))
+    output.show(found, lambda: declaration.model(found))
 
 
 @model.command("delete")
@@ -125,41 +124,31 @@ def delete_model(client: Client, output: Output, name: str, sure: bool) -> None:
 
 
 def _routes_table(routes: list[dict[str, Any]]) -> RenderableType:
-    table = Table("route", "blue", "fallbacks", "rules", box=None, pad_edge=False)
+    if not routes:
+        return Text("No route is declared yet; `crossfade apply -f routes.toml` declares some.")
+    table = columns("route", "blue", "fallbacks", "rules", "shares")
     for item in routes:
-        table.add_row(
-            Text(item["name"]),
-            Text(item["blue"]),
-            Text(", ".join(item.get("fallbacks") or []) or "-"),
-            str(len(item.get("rules") or [])),
-        )
-    return table if routes else Text("No route is declared yet; `crossfade apply -f routes.toml` declares some.")
+        fallbacks = ", ".join(item.get("fallbacks") or []) or "-"
+        counted = (str(len(item.get(name) or ())) for name in ("rules", "shares"))
+        table.add_row(Text(item["name"]), Text(item["blue"]), Text(fallbacks), *counted)
+    return table
 
 
 def _models_table(models: list[dict[str, Any]]) -> RenderableType:
-    table = Table("model", "targets, in order", "body", box=None, pad_edge=False)
+    if not models:
+        return Text("No Model is declared yet; `crossfade apply -f routes.toml` declares some.")
+    table = columns("model", "region", "model id", "body")
     for item in models:
-        targets = "\n".join(f"{t['region']}  {t['model_id']}" for t in item["targets"])
-        table.add_row(Text(item["name"]), Text(targets), Text(item.get("body_family") or "Converse only"))
-    return table if models else Text("No Model is declared yet; `crossfade apply -f routes.toml` declares some.")
-
-
-def _policy_table(settings: list[dict[str, Any]]) -> RenderableType:
-    """What differs from the default is bold."""
-    table = Table("policy in force", "value", "default", "bounds", "unit", "what it says", box=None, pad_edge=False)
-    for item in settings:
-        bounds = f"{item['least']:g} .. {item['most']:g}" if "least" in item else "true, false"
-        values = [Text(json.dumps(item[name])) for name in ("value", "default")]
-        style = "bold" if item["value"] != item["default"] else ""
-        table.add_row(Text(item["name"]), *values, bounds, Text(item.get("unit", "")), Text(item["says"]), style=style)
+        for place, target in enumerate(item["targets"]):
+            first, last = (item["name"], item.get("body_family") or "Converse only") if not place else ("", "")
+            table.add_row(*map(Text, (first, target["region"], target["model_id"], last)))
     return table
 
 
-def _declaration(document: dict[str, Any]) -> RenderableType:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in document.items():
-        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)))
-    return table
+def _route(client: Client, found: dict[str, Any]) -> RenderableType:
+    models = {each["name"]: each for each in client.get("/v1/models")["models"]}
+    live = found["live_rollout"]
+    return declaration.route(found, models, client.get(f"/v1/rollouts/{live}") if live else None)
 
 
 route.add_command(test_route)

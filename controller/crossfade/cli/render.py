@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from crossfade.cli.columns import columns
 from crossfade.core.amount import dollars
 from crossfade.core.sentence import duration, held_to, metric_name, standing
 
@@ -33,14 +33,14 @@ _RULINGS = {
 
 def status(rollout: dict[str, Any], *, trouble: str = "") -> RenderableType:
     """The whole of a rollout; `trouble` says why it may be out of date."""
-    head = Table(show_header=False, box=None, pad_edge=False)
+    head = columns("", "", header=False)
     head.add_row("Route:", Text(rollout["route"]))
     head.add_row("Rollout:", f"{rollout['id']}, version {rollout['version']}")
     head.add_row("Phase:", marked(rollout["phase"], _PHASES))
     head.add_row("Step:", f"{rollout['step'] + 1} of {len(rollout['steps'])}")
     head.add_row("Weight:", _weights(rollout))
     if split := rollout.get("split"):
-        head.add_row("Split:", _split(split))
+        head.add_row("Split:", _split(rollout, split))
     head.add_row("Verdict:", Text(rollout["sentence"]))
     if trouble:
         head.add_row("Now:", Text(trouble, style="yellow"))
@@ -77,25 +77,23 @@ def calibration(found: dict[str, Any]) -> RenderableType:
     return Group(Text(verdict, style=style), *(Text(sentence) for sentence in more))
 
 
-def rollouts_table(rollouts: list[dict[str, Any]]) -> RenderableType:
+def rollouts_list(rollouts: list[dict[str, Any]]) -> RenderableType:
     if not rollouts:
         return Text("No rollout is there; `crossfade register` makes one.")
-    table = Table("id", "route", "green", "phase", "step", "weight", "verdict", box=None, pad_edge=False)
-    for item in rollouts:
-        table.add_row(
-            str(item["id"]),
-            Text(item["route"]),
-            Text(item["green"]),
-            marked(item["phase"], _PHASES),
-            f"{item['step'] + 1}/{item['steps']}",
-            f"{item['weight']:g} %",
-            Text(item["sentence"]),
-        )
-    return table
+    return columns("", "", rows=[(str(item["id"]), _listed(item)) for item in rollouts], header=False)
+
+
+def _listed(rollout: dict[str, Any]) -> Text:
+    """A rollout of a list: where it stands, and below it why."""
+    stands = "" if rollout["ended_at"] else f", step {rollout['step'] + 1} of {rollout['steps']}"
+    stands += f", {rollout['weight']:g} %" if stands and rollout["weight"] else ""
+    route = (rollout["route"], "bold")
+    where = Text.assemble(route, f" → {rollout['green']}  ", marked(rollout["phase"], _PHASES), stands)
+    return Text.assemble(where, "\n", rollout["sentence"])
 
 
 def journal_table(entries: list[dict[str, Any]]) -> RenderableType:
-    table = Table("time", "who", "what", "why", box=None, pad_edge=False)
+    table = columns("time", "who", "what", "why")
     for entry in entries:
         table.add_row(
             str(entry["at"])[:19].replace("T", " "),
@@ -116,13 +114,16 @@ def _tree(rollout: dict[str, Any]) -> Tree:
     tree = Tree(Text(f"route {rollout['route']}", style="bold"), guide_style="dim")
     variants = tree.add("variants")
     for variant in ("blue", "green"):
-        share = rollout["weight"] if variant == "green" else 100 - rollout["weight"]
-        row = Text.assemble((f"{variant:6}", variant), f"{rollout[variant]}  {share:g} %")
         calls = rollout[f"{variant}_calls"]
+        row = Text.assemble((f"{variant:6}", variant), f"{rollout[variant]}  {_share(rollout, variant)}")
         row.append(f"  {calls['calls']:,} call{'' if calls['calls'] == 1 else 's'}", style="dim")
         trouble = ((calls[name], one, name) for name, one in _TROUBLE.items() if calls[name])
         row.append("".join(f", {count:,} {one if count == 1 else name}" for count, one, name in trouble), style="dim")
-        variants.add(row)
+        leaf = variants.add(row)
+        counted = {name.replace("_", " "): n for name, n in (calls.get("outcomes") or {}).items() if n}
+        if counted.keys() - {"ok", "model error"}:  # what the errors above do not say
+            ends = sorted(counted.items(), key=lambda end: (end[0] != "ok", -end[1]))
+            leaf.add(Text("ended: " + ", ".join(f"{name} {n:,}" for name, n in ends), style="dim"))
     steps = tree.add("steps")
     for step in rollout["steps"]:
         sign, style = _STATES.get(step["state"], ("·", ""))
@@ -151,23 +152,37 @@ def _tree(rollout: dict[str, Any]) -> Tree:
 def _check(tile: dict[str, Any]) -> Text:
     sign, style = _RULINGS.get(tile["ruling"], ("·", ""))
     name = metric_name(str(tile["metric"]), tile.get("limit"))
-    said = str(tile.get("sentence") or "")
+    said = str(tile.get("sentence") or "").removeprefix(f"{name} ")
     if tile.get("awaits_look"):
         said += f": {held_to(*(tile[each] for each in ('metric', 'limit', 'margin', 'on_breach', 'gating')))}"
     return Text.assemble((f"{sign} {name}: {str(tile['ruling']).replace('_', ' ')}", style), f"  {said}")
+
+
+def _share(rollout: dict[str, Any], variant: str) -> str:
+    """What a variant gets of the calls now: "25 %", at a shadow step of green "copies of 10 %"."""
+    if variant == "green" and (copied := _copied(rollout)):
+        return f"copies of {copied:g} %"
+    return f"{rollout['weight'] if variant == 'green' else 100 - rollout['weight']:g} %"
+
+
+def _copied(rollout: dict[str, Any]) -> float:
+    """Of how many percent of the calls green gets copies now; 0 where the step under way is no shadow."""
+    if rollout["phase"] not in ("progressing", "paused") or not rollout["steps"]:
+        return 0.0
+    return float(rollout["steps"][rollout["step"]].get("shadow") or 0)
 
 
 def _weights(rollout: dict[str, Any]) -> str:
     seen = rollout["observed_weight"]
     where = " in its last step" if rollout["ended_at"] else ""
     observed = "" if seen is None else f", observed {seen:.1f} %{where}"
-    shadow = rollout.get("shadow")
-    if shadow and rollout["steps"][rollout["step"]]["shadow"]:
-        return f"copies of {shadow['percent']:g} % of calls to green{observed}"
-    return f"{rollout['weight']:g} % of calls to green{observed}"
+    given = f"copies of {copied:g} %" if (copied := _copied(rollout)) else f"{rollout['weight']:g} %"
+    return f"{given} of calls to green{observed}"
 
 
-def _split(split: dict[str, Any]) -> Text:
+def _split(rollout: dict[str, Any], split: dict[str, Any]) -> Text:
+    if not split["calls"] and _copied(rollout):
+        return Text("· nothing to test: at a shadow step blue gets every call", style="dim")
     if not split["calls"]:
         return Text(f"· {split['sentence']}; calls that follow a key are not tested", style="dim")
     sign, word, style = ("✖", "not as its weight says", "red") if split["alarmed"] else ("✔", "as its weight says", "")

@@ -54,7 +54,7 @@ def register(
 def list_rollouts(client: Client, output: Output, route: str | None, phase: str | None) -> None:
     """All rollouts, the newest first."""
     found = client.get("/v1/rollouts", route=route, phase=phase)
-    output.show(found, lambda: render.rollouts_table(_rollouts(found)))
+    output.show(found, lambda: render.rollouts_list(_rollouts(found)))
 
 
 @click.command()

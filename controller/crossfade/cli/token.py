@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from crossfade.cli.client import Client
+from crossfade.cli.columns import columns
 from crossfade.cli.options import Output, console, json_option, on_controller
 
 ROLES = ("viewer", "operator", "admin", "shim")
@@ -78,14 +78,13 @@ def revoke(client: Client, output: Output, token_id: int) -> None:
 
 
 def _tokens_table(found: list[dict[str, Any]]) -> RenderableType:
-    table = Table("id", "name", "role", "made", "revoked", box=None, pad_edge=False)
+    table = columns("id", "name", "role", "made", "revoked")
     for item in found:
         table.add_row(
             str(item["id"]),
             Text(item["name"]),
             item["role"],
-            str(item.get("created_at") or "-"),
-            str(item.get("revoked_at") or "-"),
+            *(str(item.get(name) or "-")[:19].replace("T", " ") for name in ("created_at", "revoked_at")),
         )
     return table
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from crossfade.cli.client import Client, segment
+from crossfade.cli.columns import columns
 from crossfade.cli.document import read_document
 from crossfade.cli.options import Output, on_controller
 from crossfade.errors import SetupError
@@ -68,7 +68,7 @@ def _rendered(found: dict[str, Any]) -> RenderableType:
             shares = ", ".join(f"{share:g} % → {use}" for use, share in leg["shares"].items())
             parts.append(Text(f"  shares: {shares}; the call lies at {leg['place']:.4f} → {leg['to'] or 'stays'}"))
     parts += [Text(), Text(found["sentence"]), Text()]
-    table = Table("", "Model", "region", "model id", "why", box=None, pad_edge=False)
+    table = columns("", "Model", "region", "model id", "why")
     for number, target in enumerate(found["targets"], 1):
         table.add_row(f"{number}.", *(Text(target[column]) for column in ("model", "region", "model_id", "why")))
     parts.append(table)

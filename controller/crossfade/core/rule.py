@@ -57,10 +57,19 @@ class When:
             if bool(getattr(request, name)) is not wanted:
                 yield f"has no {name}" if wanted else f"has {name}"
         if self.tiers and request.tier not in self.tiers:
-            yield f"tier is {_said(request.tier)}, not {' or '.join(map(repr, self.tiers))}"
+            yield _other("tier", request.tier, _either(self.tiers))
         for name, wanted_value in self.labels.items():
             if (given := request.labels.get(name)) != wanted_value:
-                yield f"label {name} is {_said(given)}, not {wanted_value!r}"
+                yield _other(f"label {name}", given, repr(wanted_value))
+
+    def __str__(self) -> str:
+        """The conditions in words: "characters below 100, no tools"."""
+        said = [f"{name} at least {bound:,g}" for name, bound in self.least.items()]
+        said += [f"{name} below {bound:,g}" for name, bound in self.below.items()]
+        said += [f"{'has' if wanted else 'no'} {name}" for name, wanted in self.has.items()]
+        said += [f"tier {_either(self.tiers)}"] if self.tiers else []
+        said += [f"label {name} {value!r}" for name, value in self.labels.items()]
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +123,13 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
     return {"when": when, "use": rule.use}
 
 
-def _said(value: str | None) -> str:
-    return "not given" if value is None else repr(value)
+def _either(values: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, values))
+
+
+def _other(what: str, given: str | None, wanted: str) -> str:
+    """What is said of another value than the one wanted."""
+    return f"no {what} is given, {wanted} is wanted" if given is None else f"{what} is {given!r}, not {wanted}"
 
 
 def _number(value: float) -> str:
