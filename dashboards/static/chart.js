@@ -3,8 +3,9 @@
 (() => {
   const place = document.getElementById("charts");
   if (!place || typeof uPlot === "undefined") return;
-  const END_ROOM = 110;
   const HEIGHT = 230;
+  const NARROW = 420;
+  const endRoom = (canvas) => (canvas.clientWidth < NARROW ? 92 : 110);
   const FONT = getComputedStyle(document.body).fontFamily;
   let drawn = [];
   let data = null;
@@ -26,6 +27,16 @@
     return [low - room, high + room];
   }
 
+  // Words over lines: a rim in the card's colour keeps them readable.
+  function write(ctx, words, x, y) {
+    ctx.strokeStyle = colour("--card");
+    ctx.lineWidth = 4 * devicePixelRatio;
+    ctx.lineJoin = "round";
+    ctx.setLineDash([]);
+    ctx.strokeText(words, x, y);
+    ctx.fillText(words, x, y);
+  }
+
   // Step markers through the whole height, with what happened there.
   function markers() {
     return {
@@ -39,6 +50,7 @@
             ctx.font = `${11 * ratio}px ${FONT}`;
             ctx.textBaseline = "top";
             const taken = [];
+            const said = [];
             for (const marker of data.markers) {
               const x = Math.round(u.valToPos(marker.at, "x", true));
               if (x < left || x > left + width || marker.act === "advance") continue;
@@ -58,9 +70,12 @@
               const row = [0, 1, 2].find((r) => taken.every((t) => t.row !== r || to <= t.from || from >= t.to));
               if (row === undefined) continue;
               taken.push({ row, from, to });
-              ctx.fillStyle = colour(bad ? "--bad" : "--soft");
-              ctx.textAlign = "left";
-              ctx.fillText(marker.words, from, top + (2 + 14 * row) * ratio);
+              said.push({ words: marker.words, bad, x: from, y: top + (2 + 14 * row) * ratio });
+            }
+            ctx.textAlign = "left";
+            for (const one of said) {  // after all lines, so that none crosses them
+              ctx.fillStyle = colour(one.bad ? "--bad" : "--soft");
+              write(ctx, one.words, one.x, one.y);
             }
             ctx.restore();
           },
@@ -113,6 +128,9 @@
     return `${two(t.getUTCHours())}:${two(t.getUTCMinutes())}${withSeconds ? `:${two(t.getUTCSeconds())}` : ""}`;
   };
 
+  // Seconds between two times of the axis: fine enough that a short rollout on a narrow page has one.
+  const STEPS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800];
+
   function axes(unit) {
     const stroke = colour("--soft");
     const grid = { stroke: colour("--line"), width: 1 };
@@ -122,8 +140,9 @@
     const short = data.at.length && data.at.at(-1) - data.at[0] < 600;
     return [
       {
-        stroke, grid: { show: false }, ticks, font, space: 64, size: 30,
-        values: (u, splits) => splits.map((s) => (days ? `${new Date(s * 1000).toISOString().slice(5, 10)} ` : "") + clock(s, short)),
+        stroke, grid: { show: false }, ticks, font, space: 64, size: 30, incrs: STEPS,
+        filter: (u, splits) => splits.map((s) => (s < u.scales.x.min || s > u.scales.x.max ? null : s)),
+        values: (u, splits) => splits.map((s) => s === null ? "" : (days ? `${new Date(s * 1000).toISOString().slice(5, 10)} ` : "") + clock(s, short)),
       },
       { stroke, grid, ticks, font, size: 52, values: (u, splits) => splits.map((s) => `${+s.toFixed(2)}${unit}`) },
     ];
@@ -148,7 +167,7 @@
       {
         width: Math.max(260, canvas.clientWidth),
         height: HEIGHT,
-        padding: [14, END_ROOM, 0, 0],
+        padding: [14, endRoom(canvas), 0, 0],
         cursor: { sync: { key: "rollout" }, y: false, points: { size: 7 } },
         legend: { show: false },
         ...options,

@@ -153,7 +153,7 @@ def _difference(figures: Mapping[str, Any]) -> str:
 def _interval(figures: Mapping[str, Any]) -> str:
     lower, upper = figures["lower"], figures["upper"]
     if lower is None and upper is None:
-        return "no interval yet"
+        return "" if figures["estimate"] is None else "no interval yet"
     if lower is None:
         return f"at most {_signed(figures, upper)}"
     if upper is None:

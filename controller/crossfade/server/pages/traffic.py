@@ -210,7 +210,8 @@ def _both(view: RolloutView) -> Iterable[VariantView]:
 def _part(count: int, calls: int) -> str:
     if not count:
         return "0"
-    return f"{count:,} ({share(100 * count / calls, 2)})" if calls else f"{count:,}"
+    part = share(100 * count / calls, 2).replace(" ", "\N{NO-BREAK SPACE}") if calls else ""
+    return f"{count:,} ({part})" if part else f"{count:,}"
 
 
 def _words(outcome: Outcome) -> str:

@@ -37,6 +37,8 @@ class FleetRow:
     steps: int | None = None
     weight: float | None = None
     observed_weight: float | None = None
+    shadow: float = 0.0
+    """Of how many percent of the calls green gets copies, at a shadow step."""
     verdict: str | None = None
     reason: str | None = None
     sentence: str | None = None
@@ -93,6 +95,7 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         steps=len(rollout.plan.steps),
         weight=rollout.weight,
         observed_weight=100 * green / calls if calls and rollout.is_live and not rollout.shadow else None,
+        shadow=rollout.shadow,
         verdict=stored.worst,
         reason=stored.reason,
         sentence=stored.sentence,
