@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from crossfade.cli import arithmetic, render
+from crossfade.cli import arithmetic, declaration, render
+from crossfade.cli.columns import columns
 
 CALLS = {"calls": 0, "errors": 0, "busy": 0, "retries": 0, "failovers": 0}
 ROLLOUT: dict[str, Any] = {
@@ -18,8 +20,13 @@ ROLLOUT: dict[str, Any] = {
 
 
 def shown(**more: Any) -> str:
-    console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(render.status(ROLLOUT | more))
+    return printed(render.status(ROLLOUT | more), 160)
+
+
+def printed(what: RenderableType, width: int) -> str:
+    """What a terminal of so many characters shows."""
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(what)
     return console.export_text()
 
 
@@ -83,3 +90,112 @@ def test_a_split_of_keyed_calls_says_that_they_are_not_tested() -> None:
 def test_nothing_is_less_than_nothing() -> None:
     assert arithmetic._row([-0.0, -1e-9, -0.5]) == "0.000 0.000 -0.500"
     assert arithmetic._points(-1e-9) == "+0.000 points"
+
+
+def test_at_a_shadow_step_green_gets_copies_and_no_share() -> None:
+    steps = [{"weight": 0.0, "shadow": 10.0, "approve": False, "state": "current"}]
+    said = shown(steps=steps, weight=0, split={"calls": 0, "sentence": "no call was split by chance yet"})
+    assert "green new  copies of 10 %" in said
+    assert "nothing to test: at a shadow step blue gets every call" in said
+    over = shown(steps=steps, weight=0, phase="rolled_back", ended_at="2026-11-23T12:00:00+00:00", observed_weight=9.8)
+    assert "green new  0 %" in over
+    assert "0 % of calls to green, observed 9.8 % in its last step" in over
+
+
+def test_how_calls_ended_is_said_where_the_errors_do_not_say_it() -> None:
+    ended = {"ok": 90, "model_error": 2, "throttled": 3, "timed_out": 5}
+    assert "ended: ok 90, timed out 5, throttled 3, model error 2" in shown(blue_calls=CALLS | {"outcomes": ended})
+    assert "ended" not in shown(blue_calls=CALLS | {"errors": 2, "outcomes": {"ok": 90, "model_error": 2}})
+
+
+def test_a_check_is_named_once() -> None:
+    tile = {"metric": "error_rate", "ruling": "passed", "sentence": "error rate 1.00 % on green against 2.00 % on blue"}
+    assert "error rate: passed  1.00 % on green against 2.00 % on blue" in shown(tiles=[tile])
+
+
+LISTED: dict[str, Any] = {
+    "id": 7, "route": "anthropic.claude-3-haiku-20240307-v1:0", "green": "haiku-of-the-next-generation", "step": 1,
+    "steps": 4, "weight": 25.0, "phase": "progressing", "sentence": "Holding at 25 %: about 412 more calls.",
+    "ended_at": None,
+}  # fmt: skip
+
+
+def test_a_list_has_each_rollout_with_its_reason_below_it_and_cuts_nothing() -> None:
+    ended = LISTED | {"id": 6, "phase": "aborted", "ended_at": "2026-11-23T12:00:00+00:00", "sentence": "Aborted."}
+    said = printed(render.rollouts_list([LISTED, ended]), 80)
+    assert "7  anthropic.claude-3-haiku-20240307-v1:0 → haiku-of-the-next-generation" in said
+    assert "\n   progressing, step 2 of 4, 25 %" in said
+    assert "\n   Holding at 25 %: about 412 more calls." in said
+    assert "aborted\n" in "\n".join(line.rstrip() for line in said.splitlines())  # an ended one is at no step
+
+
+def test_what_has_no_room_in_a_table_goes_on_and_is_not_cut() -> None:
+    name = "anthropic.claude-3-haiku-20240307-v1:0"
+    said = printed(columns("route", "why", rows=[(name, "because of this")]), 30)
+    assert "…" not in said
+    assert name in "".join(line.split(" ")[0] for line in said.splitlines()[1:])
+
+
+ROUTE: dict[str, Any] = {
+    "name": "chat", "blue": "old", "fallbacks": ["small"], "needs": ["cache_points"], "busy_text": "Later.",
+    "rules": [
+        {"when": {"complexity_least": 0.25, "characters_below": 2e3, "tools": False, "images": True}, "use": "cheap"},
+        {"when": {"tiers": ["free", "trial"], "labels": {"team": "search"}}, "use": "cheap"},
+        {"when": {"moon": "full"}, "use": "night"},
+    ],
+    "shares": {"cheap": 12.5}, "validator": {"members": ["label"], "characters_most": 1000},
+    "blue_since": "2026-11-23T12:00:00+00:00", "policy": {"deadline": 45.0},
+    "policy_in_force": [
+        {"name": "deadline", "value": 45.0, "default": 60.0, "least": 0.1, "most": 3600, "unit": "s", "says": "all"},
+        {"name": "outage_tries", "value": 2, "default": 2, "least": 1, "most": 10, "unit": "tries", "says": "`outage`"},
+        {"name": "busy", "value": True, "default": True, "says": "polite"},
+    ],
+}  # fmt: skip
+MODELS: dict[str, Any] = {
+    name: {"name": name, "targets": [{"region": "us-east-1", "model_id": f"us.vendor.{name}-v1:0"}, *more]}
+    for name, more in {
+        "old": [{"region": "eu-west-1", "model_id": "eu.old", "endpoint_url": "http://127.0.0.1:1"}],
+        "new": [],
+        "small": [],
+    }.items()
+}  # fmt: skip
+
+
+def test_a_route_is_shown_in_words() -> None:
+    said = printed(declaration.route(ROUTE, MODELS, ROLLOUT), 80)
+    for line in (
+        r"blue +old, since 2026-11-23 12:00:00 UTC",
+        r"live +rollout 7 ◌ progressing  Holding at 10 %\.",
+        r"needs +cache points",
+        r"answers +must be a JSON object with label; have at most 1,000 characters",
+        r"blue +old +us-east-1 +us\.vendor\.old-v1:0",
+        r" +eu-west-1 +eu\.old +at http://127\.0\.0\.1:1",
+        r"green +new +us-east-1 +us\.vendor\.new-v1:0",
+        r"fallback +small +us-east-1 +us\.vendor\.small-v1:0",
+        r"1\. +→ cheap +if complexity at least 0\.25, characters below 2,000, no tools,",
+        r"2\. +→ cheap +if tier 'free' or 'trial', label team 'search'",
+        r'3\. +→ night +if \{"moon": "full"\}',
+        r"12\.5 % +→ cheap",
+        r"87\.5 % +stays",
+        r"\* +deadline +45 +60 +0\.1 to 3,600 +all \(s\)",
+        r"\s +outage_tries +2 +2 +1 to 10 +outage \(tries\)",
+        r"\s +busy +yes +yes +yes, no +polite",
+        r"\* set by this route; all others are as by default",
+    ):
+        assert re.search(rf"^\s*{line}\s*$", said, re.MULTILINE), line
+    bare = ROUTE | {"rules": [], "shares": {}, "needs": [], "validator": None, "policy_in_force": [], "fallbacks": []}
+    quiet = printed(declaration.route(bare, MODELS, None), 80)
+    assert re.search(r"^live +no rollout", quiet, re.MULTILINE)
+    assert not re.search("Rules|Shares|needs|answers|setting|green", quiet)
+
+
+def test_a_model_is_shown_in_words() -> None:
+    more = {"takes": ["tools", "cache_points"], "used_by": ["chat"], "body_family": "nova"}
+    price = {"input_per_1k": 0.003, "output_per_1k": 0.015}
+    said = printed(declaration.model(MODELS["old"] | more | {"price": price}), 80)
+    assert re.search(r"^price +\$0\.00300 for 1,000 tokens in, \$0\.0150 for 1,000 out", said, re.MULTILINE)
+    assert re.search(r"^takes +tools, cache points", said, re.MULTILINE)
+    assert re.search(r"^ +2\. +eu-west-1 +eu\.old", said, re.MULTILINE)
+    bare = printed(declaration.model(MODELS["new"]), 80)
+    for line in ("price +not declared", "body +Converse only", "takes +not declared", "used by +no route"):
+        assert re.search(f"^{line}", bare, re.MULTILINE), line

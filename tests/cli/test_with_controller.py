@@ -76,8 +76,10 @@ def test_route_show_tells_every_number_in_force_declared_or_not(cli: Any, tmp_pa
     assert (in_force["first_token"]["value"], in_force["first_token"]["most"]) == (10.0, 600)
     assert (in_force["busy"]["value"], "least" in in_force["busy"]) == (False, False)
     shown = cli("route", "show", name).out
-    assert re.search(r"outage_tries +3 +2 +1 \.\. 10 +tries", shown)
-    assert re.search(r"stall +20\.0 +20\.0 +0\.05 \.\. 600 +seconds", shown)
+    assert re.search(r"^\* +outage_tries +3 +2 +1 to 10 +outage: at one target \(tries\)", shown, re.MULTILINE)
+    assert re.search(r"^ +stall +20 +20 +0\.05 to 600 +between two events of a stream \(seconds\)", shown, re.MULTILINE)
+    assert re.search(r"^\* +busy +no +yes +yes, no +answer politely", shown, re.MULTILINE)
+    assert re.search(rf"blue +{name} +us-east-1 +x\.y-v1:0", shown)
     assert cli("route", "delete", name, "--yes").code == 0
 
 
@@ -95,7 +97,7 @@ def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_p
     file.write_text(json.dumps({"messages": [{"role": "user", "content": [{"text": "x" * 30}]}]}))
     long = cli("route", "test", route, "--file", str(file))
     assert "✖ rule 1" in long.out
-    assert "characters is 30, not below 20; tier is not given, not 'free'" in long.out
+    assert "characters is 30, not below 20; no tier is given, 'free' is wanted" in long.out
     found = json.loads(cli("route", "test", route, "-f", str(file), "--tier", "free", "--json").out)
     assert (found["route"], found["legs"][0]["rules"][0]["unmet"]) == (route, ["characters is 30, not below 20"])
     register(cli, route)

@@ -188,8 +188,12 @@ def test_what_speaks_against_a_rule_is_said_with_the_value_that_is_there() -> No
         "has images",
         "tier is 'gold', not 'free' or 'trial'",
         "label team is 'b', not 'a'",
-        "label region is not given, not 'eu'",
+        "no label region is given, 'eu' is wanted",
     ]
+    assert str(when) == (
+        "complexity at least 0.5, tools at least 2, characters below 100, has code, no images, tier 'free' or 'trial',"
+        " label team 'a', label region 'eu'"
+    )
 
 
 def problems(document: dict[str, Any], *others: Route) -> list[str]:

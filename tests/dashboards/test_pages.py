@@ -193,12 +193,17 @@ def test_a_rollout_that_was_aborted_shows_where_it_ended(site: Any, window: Any)
 
 _PRINTED = """
 window.printed = [];
+let rim = "";
+let lines = 0;
+const [outline, line] = [CanvasRenderingContext2D.prototype.strokeText, CanvasRenderingContext2D.prototype.lineTo];
+CanvasRenderingContext2D.prototype.strokeText = function (...rest) { rim = rest[0]; outline.apply(this, rest); };
+CanvasRenderingContext2D.prototype.lineTo = function (...rest) { lines++; line.apply(this, rest); };
 const fill = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
   const wide = this.measureText(text).width;
   const from = x - { left: 0, right: 1 }[this.textAlign] * wide;
   if (this.textBaseline === "top" && this.font.startsWith("11px"))
-    printed.push({ canvas: this.canvas, text, from, to: from + wide, y });
+    printed.push({ canvas: this.canvas, text, from, to: from + wide, y, rimmed: rim === text, lines });
   return fill.call(this, text, x, y, ...rest);
 };
 """
@@ -224,6 +229,9 @@ def test_no_words_in_a_chart_are_printed_over_others(site: Any, browser: Browser
     page.wait_for_function("printed.filter((one) => one.text === 'Promote').length >= 5")
     assert "50 %" in page.evaluate("printed.map((one) => one.text)")
     assert page.evaluate(_OVER) == []
+    assert page.evaluate("printed.every((one) => one.rimmed)"), "a line runs through words"
+    crossed = "printed.filter((one, i) => one.text === 'Promote' && printed[i - 1].lines !== one.lines)"
+    assert page.evaluate(f"{crossed}.length") == 0, "a line is drawn after the words beside it"
     context.close()
 
 
@@ -366,9 +374,21 @@ def test_revoking_a_token_ends_its_sessions(site: Any, window: Any) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+_BEYOND = """
+[...document.querySelectorAll(".card")].flatMap((card) => [...card.querySelectorAll("th, td, p, dd, .weight, .note")]
+  .filter((one) => !one.closest(".scroll, .unseen, thead") && one.getClientRects().length)
+  .filter((one) => one.getBoundingClientRect().right > card.getBoundingClientRect().right + 0.5)
+  .map((one) => one.textContent.trim()))
+"""
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 820, 390])
 def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, width: int) -> None:
+    busy = {"ok": 94_321, "throttled": 23_456, "model_error": 12_345, "incompatible": 1_234}
+    site.plane.observe(
+        *(site.plane.row(v, 131_356, 12_345, rollout=site.live, outcomes=busy, busy=45_678) for v in ("blue", "green"))
+    )
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     page.goto(site.link("operator"))
@@ -384,6 +404,8 @@ def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, widt
         page.goto(site.address + path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.evaluate(_BEYOND) == [], path
+        assert page.locator(".top").bounding_box()["height"] < 70, "the head takes one row"
     context.close()
 
 
@@ -460,4 +482,5 @@ def test_a_shadow_step_shows_its_copies_their_cost_and_their_pairs(site: Any, wi
     page.goto(f"{site.address}/rollouts/{rollout}/act/advance")
     expect(page.locator("main")).to_contain_text("Green goes from shadow of 10 % to 50 % now")
     page.goto(f"{site.address}/")
-    expect(page.locator("#fleet")).to_contain_text("0 %")
+    expect(page.locator("#fleet")).to_contain_text("copies of 10 %")
+    expect(page.locator("#fleet")).not_to_contain_text("none seen yet")

@@ -101,7 +101,7 @@ def test_the_free_tier_goes_to_the_cheap_model_and_the_rules_before_say_why_not(
     ]
     assert (found["route"], found["legs"][1]["shares"], found["legs"][1]["to"]) == ("cheap", {"short": 40}, None)
     by_label = tried(seeded, prompt=LONG, labels={"team": "law"}, key=key)
-    assert by_label["legs"][0]["rules"][1]["unmet"] == ["tier is not given, not 'free'"]
+    assert by_label["legs"][0]["rules"][1]["unmet"] == ["no tier is given, 'free' is wanted"]
     assert by_label["route"] == "cheap"
     by_metadata = tried(seeded, request={"requestMetadata": {"team": "law", "crossfade-key": key}}, prompt=LONG)
     assert (by_metadata["route"], by_metadata["by"]) == ("cheap", "key")
