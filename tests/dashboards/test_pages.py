@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from plane import model
 from playwright.sync_api import Browser, expect
 
 from crossfade import __version__
+from crossfade.server.usecases.apply import apply_declarations
 from crossfade.server.usecases.tokens import revoke_token
 
 pytestmark = pytest.mark.browser
@@ -26,6 +28,59 @@ def test_the_fleet_shows_each_route_with_its_rollout_and_filters_with_counts(sit
     page.get_by_role("link", name=re.compile("At rest 1")).click()
     expect(page).to_have_url(re.compile("show=idle"))
     expect(page.locator("#fleet tbody tr")).to_have_count(1)
+
+
+def test_a_routes_page_shows_who_answers_its_calls_and_where_they_go_without_a_rollout(site: Any, window: Any) -> None:
+    plane = site.plane
+    west = {"region": "us-west-2", "model_id": "vendor.old"}
+    rules = [{"when": {"tiers": ["free"], "characters_below": 100}, "use": "cheap"}]
+    route = {"name": "team/chat", "blue": "old", "fallbacks": ["spare"], "rules": rules, "shares": {"cheap": 20}}
+    document = {
+        "models": [model("old", targets=[*model("old")["targets"], west])],
+        "routes": [route | {"policy": {"outage_tries": 4}}, {"name": "cheap", "blue": "spare"}],
+    }
+    apply_declarations(site.engine, document, actor="ann", now=plane.now)
+    number = plane.one("SELECT id FROM routes WHERE name = 'team/chat'")
+    place = {"route": number, "ago": 60}
+    ok, busy = {"outcomes": {"ok": 90}, "region": "us-west-2"}, {"outcomes": {"outage": 4, "throttled": 2}, "busy": 6}
+    plane.observe(
+        plane.row("blue", 90, failovers=7, **place | ok),
+        plane.row("blue", 4, **place | {"model": "spare", "region": "us-east-1"}),
+        plane.row("blue", 6, **place | {"model": ""} | busy),
+        plane.row("blue", 1_000, **place | {"ago": 700}),
+    )
+    page = window.open(site.link("viewer"))
+    page.get_by_role("link", name="team/chat").click()
+    expect(page.get_by_role("heading", name="team/chat")).to_be_visible()
+    served = page.locator("#served tbody tr")
+    expect(served).to_have_text([r"oldus-west-290 (90 %)", "none: busy, or raised–6 (6 %)", "spareus-east-14 (4 %)"])
+    outcomes = page.locator("#outcomes")
+    for line in (
+        "100 calls",
+        "ok94 (94 %)",
+        "outage4 (4 %)",
+        "throttled2 (2 %)",
+        "failed over7 (7 %)",
+        "busy answers6",
+    ):
+        expect(outcomes).to_contain_text(line)
+    expect(page.locator("#models tbody tr")).to_have_count(3)
+    expect(page.locator("#models tbody tr").nth(1)).to_contain_text("us-west-2")
+    expect(page.locator("#ways")).to_contain_text("rule 1: characters below 100, tier 'free'")
+    expect(page.locator("#ways")).to_contain_text("20 % of the rest")
+    expect(page.locator("#policy tbody tr")).to_have_count(1)
+    expect(page.locator("#policy")).to_contain_text("outage_tries42")
+    page.locator("#ways").get_by_role("link", name="cheap").first.click()
+    expect(page.locator("#served")).to_contain_text("No call in the last ten minutes")
+    expect(page.locator("#policy")).to_contain_text("Every setting is as by default")
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    page.get_by_role("link", name="route", exact=True).click()
+    expect(page.locator("#sentence")).to_contain_text(f"Rollout {site.live}: ")
+    plane.observe(plane.row("blue", 55_555, region="eu-west-3", rollout=site.live, step=1))
+    expect(page.locator("#served")).to_contain_text("eu-west-355,555", timeout=10_000)  # without a reload
+    site.plane.act(site.live, "abort")
+    page.reload()
+    expect(page.locator("#past")).to_contain_text("Aborted")
 
 
 def test_the_rollout_page_says_what_is_next_and_on_what_it_rests(site: Any, window: Any) -> None:
@@ -398,6 +453,7 @@ def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, widt
         f"/rollouts/{site.live}/act/abort",
         f"/rollouts/{site.live}/amend",
         "/register",
+        "/routes/other",
         "/nothing",
         "/login",
     ):

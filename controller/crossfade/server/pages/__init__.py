@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from crossfade.server.pages import act, amend, explanation, fleet, register, rollout, session, whatif, words
+from crossfade.server.pages import act, amend, explanation, fleet, register, rollout, route, session, whatif, words
 
 
 def blueprint() -> Blueprint:
@@ -14,6 +14,6 @@ def blueprint() -> Blueprint:
     pages.context_processor(session.who)
     for name, say in words.FILTERS.items():
         pages.add_app_template_filter(say, name)
-    for part in (session, fleet, rollout, act, amend, register, explanation, whatif):
+    for part in (session, fleet, route, rollout, act, amend, register, explanation, whatif):
         part.add_to(pages)
     return pages

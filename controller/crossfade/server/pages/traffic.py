@@ -10,10 +10,18 @@ from crossfade.core.outcome import Outcome
 from crossfade.server.pages.words import dollars, share
 from crossfade.server.views import durations
 from crossfade.server.views.rollout import RolloutView, VariantView
+from crossfade.server.views.route import Late
 
 LEAST_WIDTH = 0.7
 """Percent of a strip that even one call gets, so that it can be seen."""
 DAY = 86_400
+ON_THE_WAY = (
+    ("retried attempts", "retries"),
+    ("failed over", "failovers"),
+    ("busy answers", "busy"),
+    ("raised to the caller", "raised"),
+)
+"""What was done about trouble, in words, by its count."""
 
 KINDS: dict[Outcome, str] = {
     Outcome.OK: "ok",
@@ -107,6 +115,21 @@ def strip(view: VariantView) -> Strip:
     return Strip(variant=view.variant, calls=view.calls, pieces=tuple(pieces), described=described)
 
 
+def lately(late: Late) -> list[tuple[str, str, str]]:
+    """A route's calls of late, whatever their variant: (words, number, kind of the outcome, if any)."""
+    lines = [
+        (_words(outcome), _part(late.outcomes[outcome], late.calls), KINDS[outcome])
+        for outcome in KINDS
+        if late.outcomes.get(outcome)
+    ]
+    return lines + [(words, _part(getattr(late, name), late.calls), "") for words, name in ON_THE_WAY]
+
+
+def served(late: Late) -> list[tuple[str, str, str]]:
+    """Who answered a route's calls of late: (Model, region, number)."""
+    return [(each.model, each.region, _part(each.calls, late.calls)) for each in late.served]
+
+
 def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
     """Every outcome that happened, then what was done about trouble on the way to one."""
     seen = [outcome for outcome in KINDS if blue.outcomes.get(outcome) or green.outcomes.get(outcome)]
@@ -119,12 +142,7 @@ def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
         )
         for outcome in seen
     ]
-    for words, name in (
-        ("retried attempts", "retries"),
-        ("failed over", "failovers"),
-        ("busy answers", "busy"),
-        ("raised to the caller", "raised"),
-    ):
+    for words, name in ON_THE_WAY:
         lines.append(
             Line(
                 words=words, blue=_part(getattr(blue, name), blue.calls), green=_part(getattr(green, name), green.calls)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossfade.core import amount as amounts
+from crossfade.core import policy
 from crossfade.core.sentence import duration, metric_name, p_value
 
 PHASES = {
@@ -102,5 +103,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "dollars": dollars,
     "metric": metric_name,
     "p_value": p_value,
+    "setting": policy.figure,
     "twice": twice,
 }

@@ -65,6 +65,39 @@ def traffic(connection: Connection, *, rollouts: list[int], route: int, since: f
     return connection.execute(_TRAFFIC, values).one()
 
 
+_LATE = "FROM observations WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since AND copies = 0"
+_LATE_SUMS = text(
+    f"""
+    SELECT coalesce(sum(calls), 0)::bigint AS calls, coalesce(sum(busy), 0)::bigint AS busy,
+           coalesce(sum(raised), 0)::bigint AS raised, coalesce(sum(retries), 0)::bigint AS retries,
+           coalesce(sum(failovers), 0)::bigint AS failovers
+    {_LATE}
+    """
+)
+_LATE_OUTCOMES = text(
+    f"""
+    SELECT key, sum(value::bigint)::bigint AS n FROM (SELECT outcomes {_LATE}) AS late, jsonb_each_text(outcomes)
+    GROUP BY key
+    """  # noqa: S608
+)
+_LATE_SERVED = text(
+    f"""
+    SELECT model, region, sum(calls)::bigint AS calls {_LATE}
+    GROUP BY model, region ORDER BY calls DESC, model, region
+    """
+)
+
+
+def late(
+    connection: Connection, *, rollouts: list[int], route: int, since: float
+) -> tuple[Row[Any], dict[str, int], list[Row[Any]]]:
+    """The route's calls since then, without copies: their sums, how many ended how, and (model, region, calls) by who
+    answered them."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    outcomes = {row.key: row.n for row in connection.execute(_LATE_OUTCOMES, values)}
+    return connection.execute(_LATE_SUMS, values).one(), outcomes, list(connection.execute(_LATE_SERVED, values))
+
+
 _CALLS_BY_BUCKET = text(
     """
     SELECT bucket, sum(calls - copies)::bigint AS calls
