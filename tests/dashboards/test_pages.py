@@ -243,6 +243,7 @@ def test_a_rollout_that_was_aborted_shows_where_it_ended(site: Any, window: Any)
     page.goto(f"{site.address}/rollouts/{site.live}")
     expect(page.locator(".rail .stopped")).to_have_count(1)
     expect(page.locator(".rail .stopped")).to_contain_text("ended here")
+    expect(page.locator(".rail .stopped .note")).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(page.locator(".rail .current")).to_have_count(0)
 
 
