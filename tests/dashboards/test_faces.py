@@ -31,7 +31,9 @@ def signed_in(client: FlaskClient, role: str = "operator") -> Plane:
     return Plane(engine)
 
 
-@pytest.mark.parametrize("path", ["/", "/rollouts/1", "/rollouts/1/live", "/rollouts/1/chart", "/routes/other", "/register"])
+@pytest.mark.parametrize(
+    "path", ["/", "/rollouts/1", "/rollouts/1/live", "/rollouts/1/chart", "/routes/other", "/register"]
+)
 def test_a_stranger_is_sent_to_sign_in(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 302
