@@ -358,7 +358,10 @@ def test_tokens_are_made_listed_and_revoked(cli: Any) -> None:
     listed = json.loads(cli("token", "list", "--json").out)["tokens"]
     assert text not in json.dumps(listed)
     number = next(token["id"] for token in listed if token["name"] == name)
-    assert cli("token", "revoke", str(number)).code == 0
+    unsure = cli("token", "revoke", str(number))
+    assert (unsure.code, "give --yes" in unsure.err) == (2, True)
+    assert cli("list", CROSSFADE_TOKEN=text).code == 0
+    assert cli("token", "revoke", str(number), "--yes").code == 0
     assert cli("list", CROSSFADE_TOKEN=text).code == 1
 
 
