@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from crossfade.core.amount import dollars
-from crossfade.core.sentence import duration, held_to, metric_name, standing
+from crossfade.core.sentence import copies_cost, duration, held_to, metric_name, standing
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -134,9 +133,10 @@ def _tree(rollout: dict[str, Any]) -> Tree:
         steps.add(row)
     if rollout.get("shadow"):
         shadow = rollout["shadow"]
+        cost = copies_cost(shadow["cost"], shadow.get("priced", shadow["answered"]), shadow["answered"])
         tree.add(
             f"shadow: {shadow['copies']:,} copies of {shadow['calls']:,} calls, {shadow['answered']:,} answered,"
-            f" cost {dollars(shadow['cost'])}"
+            f" cost: {cost}"
         )
     if rollout.get("durations"):
         times = tree.add("durations in this step")

@@ -168,6 +168,13 @@ def _copies(decision: Decision) -> str:
     return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{' and' * bool(cost)}{cost}."
 
 
+def copies_cost(cost: float | None, priced: int, answered: int) -> str:
+    """What copies came to: "$1.25", with of how many it is known where not of all that were answered; "no price"."""
+    if cost is None:
+        return "no price" if answered else dollars(0)
+    return f"{dollars(cost)}{f' (known of {priced:,})' if priced < answered else ''}"
+
+
 def _next(decision: Decision) -> str:
     return f"{decision.rollout.plan.gate_weight(decision.rollout.step):g} %"
 

@@ -16,6 +16,7 @@ from crossfade.core.reading import Reader
 from crossfade.core.sentence import duration, metric_difference, standing
 from crossfade.errors import Conflict, Invalid, NotFound, Problem
 from crossfade.server.auth import actor
+from crossfade.server.limits import refuse_unpriced
 from crossfade.server.lookup import Found
 from crossfade.server.pages import form as forms
 from crossfade.server.pages.form import Form, Line
@@ -107,7 +108,11 @@ def _plan(form: Form) -> Plan | None:
 
 def _plan_problems(form: Form) -> list[Problem]:
     reader = Reader(form.body.get("plan"), "plan")
-    read_plan(reader)
+    plan = read_plan(reader)
+    known = {view.model.name: view.model for view in declared.models(state().engine)}
+    blue = {view.route.name: view.route.blue for view in declared.routes(state().engine)}.get(form.route)
+    sides = [known[name] for name in (blue, form.green) if name in known]
+    refuse_unpriced(reader, enumerate(plan.checks), sides)
     return reader.problems
 
 

@@ -99,21 +99,23 @@ def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """Green's copies in all: how many, of them `answered`, with their tokens and what they cost in US dollars."""
+    """Green's copies in all: how many, of them `answered`, with their tokens; what those whose cost is known, `priced`,
+    cost in US dollars, None where none is."""
 
     copies: int
     answered: int
     tokens_in: int
     tokens_out: int
-    cost: float
+    priced: int
+    cost: float | None
 
 
 _COPIES = text(
     f"""
     SELECT coalesce(sum(copies), 0)::bigint AS copies, coalesce(sum(calls - raised), 0)::bigint AS answered,
            coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
-           coalesce(sum(cost_sum), 0.0) AS cost
-    FROM {summed.of_rollout("calls, raised, copies, tokens_in, tokens_out, cost_sum")}
+           coalesce(sum(cost_n), 0)::bigint AS priced, sum(cost_sum) FILTER (WHERE cost_n > 0) AS cost
+    FROM {summed.of_rollout("calls, raised, copies, tokens_in, tokens_out, cost_n, cost_sum")}
     WHERE copies > 0
     """  # noqa: S608
 )

@@ -70,7 +70,8 @@ class VariantView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowView:
     """What the shadow step came to, whether it is over or not: of `calls` of the service, `percent` of which were to be
-    copied, green got `copies` and `answered` so many, at a `cost` in US dollars on top of what blue cost.
+    copied, green got `copies` and `answered` so many, at a `cost` in US dollars on top of what blue cost: that of the
+    `priced` ones, None while no copy has a known cost.
     """
 
     percent: float
@@ -79,7 +80,8 @@ class ShadowView:
     answered: int
     tokens_in: int
     tokens_out: int
-    cost: float
+    priced: int
+    cost: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
