@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from rich.console import Console
@@ -67,6 +68,11 @@ def test_a_shadow_step_is_said_with_what_its_copies_cost() -> None:
     later = shown(steps=steps, step=1, weight=25, shadow=shadow)
     assert "25 % of calls to green" in later
     assert "590 copies" in later
+
+
+def test_an_alarm_of_the_routes_calls_is_in_the_status() -> None:
+    assert re.search(r"Alarm: +4 of the 2,000 attempts failed", shown(alarm="4 of the 2,000 attempts failed"))
+    assert "Alarm" not in shown(alarm="")
 
 
 def test_a_check_that_awaits_its_first_look_says_what_it_asks() -> None:

@@ -81,8 +81,11 @@ def show_route(client: Client, output: Output, name: str) -> None:
     """One route as it is declared, and every number of its call policy as it is in force."""
     found = client.get(f"/v1/routes/{segment(name)}")
     in_force = found.get("policy_in_force") or []  # a controller of an older version tells none
-    declared = {key: value for key, value in found.items() if key != "policy_in_force"}
-    output.show(found, lambda: Group(_declaration(declared), Text(""), _policy_table(in_force)))
+    declared = {key: value for key, value in found.items() if key not in ("policy_in_force", "alarm")}
+    parts: list[RenderableType] = [_declaration(declared), Text(""), _policy_table(in_force)]
+    if alarm := found.get("alarm"):
+        parts = [Text(f"! {alarm}", style="yellow"), Text(""), *parts]
+    output.show(found, lambda: Group(*parts))
 
 
 @route.command("delete")

@@ -41,6 +41,8 @@ def status(rollout: dict[str, Any], *, trouble: str = "") -> RenderableType:
     if split := rollout.get("split"):
         head.add_row("Split:", _split(split))
     head.add_row("Verdict:", Text(rollout["sentence"]))
+    if alarm := rollout.get("alarm"):
+        head.add_row("Alarm:", Text(alarm, style="yellow"))
     if trouble:
         head.add_row("Now:", Text(trouble, style="yellow"))
     return Group(head, Text(), _tree(rollout))

@@ -155,6 +155,36 @@ def green_attempts(
     return counts, elsewhere
 
 
+_UNKNOWN = text(
+    """
+    SELECT coalesce(sum((attempts ->> 'unknown')::bigint), 0)::bigint
+    FROM observations
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    """
+)
+_ALL_ATTEMPTS = text(
+    """
+    SELECT coalesce(sum(value::bigint), 0)::bigint
+    FROM observations, jsonb_each_text(attempts)
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    """
+)
+
+
+def unknown_attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
+    """The route's attempts since then that failed in an unknown way, of both variants."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    found: int = connection.execute(_UNKNOWN, values).scalar_one()
+    return found
+
+
+def attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
+    """All of the route's attempts since then."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    found: int = connection.execute(_ALL_ATTEMPTS, values).scalar_one()
+    return found
+
+
 _SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"
 _SUMS = text(
     f"""

@@ -19,6 +19,7 @@ from crossfade.server.store import rollouts as store
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 from crossfade.server.views import checks
+from crossfade.server.views.alarm import alarm
 from crossfade.server.views.durations import DurationView, durations
 from crossfade.server.views.fleet import bake_left, needs_person
 from crossfade.server.views.journal import Entry, entries
@@ -138,6 +139,8 @@ class RolloutView:
     """The last twenty entries, newest first."""
     verbs: tuple[VerbView, ...]
     needs_person: bool
+    alarm: str
+    """What is wrong with the route's calls of late, see `views.alarm`; empty for a rollout that has ended."""
     created_at: datetime
     started_at: datetime | None
     step_started_at: datetime | None
@@ -214,6 +217,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             journal=tuple(entries(connection, rollout_id, most=20)),
             verbs=_verbs(value),
             needs_person=needs_person(stored),
+            alarm=alarm(connection, declared.route_by_id(connection, stored.route_id), now) if value.is_live else "",
             created_at=value.created_at,
             started_at=value.started_at,
             step_started_at=value.step_started_at,
