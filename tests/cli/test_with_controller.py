@@ -90,6 +90,7 @@ def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_p
     assert short.code == 0, short.err
     assert f"✔ rule 1 → {route}-small: holds" in short.out
     assert f"1.  {route}-next" in short.out
+    assert "Breakers and latency are not known here: each process keeps its own and reports none." in short.out
     assert "5 characters, about 2 tokens, complexity 0.00, tier free, team=a" in short.out
     file = tmp_path / "request.json"
     file.write_text(json.dumps({"messages": [{"role": "user", "content": [{"text": "x" * 30}]}]}))
