@@ -285,7 +285,7 @@ def test_the_forecast_leaves_the_shadow_step_out_and_says_so(plane: Plane) -> No
     for ago in range(600, 0, -10):
         plane.observe(plane.row("blue", 100, 1, ago=ago))
     found = plan_route(plane.engine, {"route": ROUTE, "plan": SHADOW}, now=plane.now)["forecast"]
-    assert found["sentences"][0].startswith("The shadow step is not foreseen")
+    assert found["sentences"][0].startswith("How long the shadow step takes is not foreseen")
     assert [step["weight"] for step in found["steps"]] == [0.0, 50.0]
     assert found["steps"][0]["seconds"] is None
     without = SHADOW | {"steps": SHADOW["steps"][1:]}

@@ -104,6 +104,14 @@ def metric_difference(metric: str, limit: float | None, difference: float) -> st
     return f"{points(difference)} of the limit" if limit is None else dollars(abs(difference) * limit)
 
 
+def harm(metric: str, limit: float | None, more: float) -> str:
+    """What green's losses came to beyond blue's: "12.3 more slow calls", "$0.12 less spent"."""
+    known = metric_of(metric)
+    if known.is_money and limit is not None:
+        return f"{dollars(abs(more) * limit)} {'more' if more >= 0 else 'less'} spent"
+    return f"{abs(more):,.1f} {'more' if more >= 0 else 'fewer'} {known.harms}"
+
+
 def held_to(metric: str, limit: float | None, margin: float, on_breach: str, gating: bool) -> str:
     """What a check asks, its margin in points: "margin 2 points; a breach rolls back"."""
     allowed = metric_difference(metric, limit, margin / 100)

@@ -163,8 +163,8 @@ class GridPoint:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckArithmetic:
     """One check of one judgement. Of its `judged` buckets, `buckets` are the last, all if all were asked for, and
-    `largest` those that moved the roll-back evidence most, either way, the most first, and none that did not. `pending` is the one of this
-    step that has too few calls yet.
+    `largest` those that moved the roll-back evidence most, either way, the most first, and none that did not. `pending`
+    is the one of this step that has too few calls yet.
     """
 
     check: Check
@@ -217,7 +217,8 @@ def _arithmetic(
     last = parts[-1] if parts else None
     tail = range(0 if shown is None else max(0, len(judged) - shown), len(judged))
     moved = np.abs(_gained(parts))
-    largest = [place for place in np.argsort(-moved, kind="stable")[:MOST_LARGEST].tolist() if moved[place] > LEAST_MOVE]
+    most = np.argsort(-moved, kind="stable")[:MOST_LARGEST]
+    largest = most[moved[most] > LEAST_MOVE].tolist()
     rows = _rows(judged, parts, sorted({*tail, *largest}))
     return CheckArithmetic(
         check=verdict.check,

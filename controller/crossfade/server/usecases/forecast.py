@@ -135,7 +135,7 @@ def expect(plan: Plan, known: Known, route: Route) -> dict[str, Any]:
     steps = [
         {
             "weight": step.weight,
-            "green_calls_per_hour": round(known.traffic * 3600 * step.weight / 100),
+            "green_calls_per_hour": round(known.traffic * 3600 * (step.shadow or step.weight) / 100),
             "least_seconds": step.least_seconds,
         }
         for step in found.steps

@@ -27,8 +27,8 @@ from crossfade.shim.context import Said, with_metadata
 from crossfade.shim.features import held, read_request
 
 NOT_KNOWN = (
-    "Breakers and latency are not known here: each process keeps its own and reports none. This is the order in one that"
-    " has seen no failure; in others a target may be asked later."
+    "Breakers and latency are not known here: each process keeps its own and reports none. This is the order in one"
+    " that has seen no failure; in others a target may be asked later."
 )
 OPERATIONS = ("Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens")
 

@@ -1,4 +1,4 @@
-"""Alarm: a route's attempts that failed in a way Crossfade does not know, where they are more than its policy allows."""
+"""Alarm: attempts of a route that failed in a way Crossfade does not know, where its policy allows fewer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ LATELY = timedelta(minutes=10)
 
 def alarm(connection: Connection, stored: StoredRoute, now: datetime) -> str:
     """What an operator should know of the last ten minutes' attempts, of all services; empty where nothing is."""
-    since = now - LATELY
-    ids = rollouts.ids_since(connection, stored.id, since)
-    place = {"rollouts": ids, "route": stored.id, "since": since.timestamp()}
-    unknown = observations.unknown_attempts(connection, **place)
+    ids, since = rollouts.ids_since(connection, stored.id, now - LATELY), (now - LATELY).timestamp()
+    unknown = observations.unknown_attempts(connection, rollouts=ids, route=stored.id, since=since)
     if not unknown:
         return ""
-    attempts = observations.attempts(connection, **place)
+    attempts = observations.attempts(connection, rollouts=ids, route=stored.id, since=since)
     allowed = stored.route.policy.unknown_share
     if unknown <= allowed * attempts:
         return ""
