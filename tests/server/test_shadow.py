@@ -153,7 +153,9 @@ def test_copies_at_a_model_without_a_price_have_none_and_are_not_free(plane: Pla
     view = read_rollout(plane.engine, rollout.id, now=plane.now)
     assert view.shadow is not None
     assert (view.shadow.answered, view.shadow.priced, view.shadow.cost) == (20, 0, None)
-    assert "20 copies of calls went to green." in view.sentence
+    assert "20 copies of calls went to green; what they cost is not known." in view.sentence
+    assert view.conditions["copies_cost"] is None
+    assert explained(plane, rollout.id).differs == ()
 
 
 def test_while_it_runs_the_snapshot_tells_shims_what_to_copy_and_the_view_what_it_costs(plane: Plane) -> None:

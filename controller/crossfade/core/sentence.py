@@ -172,8 +172,12 @@ def _copies(decision: Decision) -> str:
     if not decision.rollout.shadow or not conditions.copies:
         return ""
     one = conditions.copies == 1
-    cost = f" {'has' if one else 'have'} cost {dollars(conditions.copies_cost)}" if conditions.copies_cost else ""
-    return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{' and' * bool(cost)}{cost}."
+    cost = ""
+    if conditions.copies_cost is None:
+        cost = "; what they cost is not known"
+    elif conditions.copies_cost:
+        cost = f" and {'has' if one else 'have'} cost {dollars(conditions.copies_cost)}"
+    return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{cost}."
 
 
 def copies_cost(cost: float | None, priced: int, answered: int) -> str:
