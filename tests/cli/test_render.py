@@ -62,14 +62,23 @@ def test_a_shadow_step_is_said_with_what_its_copies_cost() -> None:
         {"weight": 0.0, "shadow": 10.0, "approve": False, "state": "current"},
         {"weight": 25.0, "shadow": 0.0, "approve": False, "state": "to_come"},
     ]
-    shadow = {"percent": 10.0, "calls": 6000, "copies": 590, "answered": 588, "cost": 1.25}
+    shadow = {"percent": 10.0, "calls": 6000, "copies": 590, "answered": 588, "priced": 588, "cost": 1.25}
     said = shown(steps=steps, weight=0, observed_weight=9.83, shadow=shadow)
     assert "a shadow of 10 %" in said
     assert "copies of 10 % of calls to green, observed 9.8 %" in said
-    assert "shadow: 590 copies of 6,000 calls, 588 answered, cost $1.25" in said
+    assert "shadow: 590 copies of 6,000 calls, 588 answered, cost: $1.25" in said
+    unpriced = shown(steps=steps, weight=0, shadow=shadow | {"priced": 0, "cost": None})
+    assert "588 answered, cost: no price" in unpriced
+    partly = shown(steps=steps, weight=0, shadow=shadow | {"priced": 40, "cost": 0.125})
+    assert "588 answered, cost: $0.125 (known of 40)" in partly
     later = shown(steps=steps, step=1, weight=25, shadow=shadow)
     assert "25 % of calls to green" in later
     assert "590 copies" in later
+
+
+def test_an_alarm_of_the_routes_calls_is_in_the_status() -> None:
+    assert re.search(r"Alarm: +4 of the 2,000 attempts failed", shown(alarm="4 of the 2,000 attempts failed"))
+    assert "Alarm" not in shown(alarm="")
 
 
 def test_a_check_that_awaits_its_first_look_says_what_it_asks() -> None:

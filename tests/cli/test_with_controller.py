@@ -92,6 +92,7 @@ def test_route_test_says_which_way_a_call_would_take(cli: Any, route: str, tmp_p
     assert short.code == 0, short.err
     assert f"✔ rule 1 → {route}-small: holds" in short.out
     assert f"1.  {route}-next" in short.out
+    assert "Breakers and latency are not known here: each process keeps its own and reports none." in short.out
     assert "5 characters, about 2 tokens, complexity 0.00, tier free, team=a" in short.out
     file = tmp_path / "request.json"
     file.write_text(json.dumps({"messages": [{"role": "user", "content": [{"text": "x" * 30}]}]}))
@@ -360,7 +361,10 @@ def test_tokens_are_made_listed_and_revoked(cli: Any) -> None:
     listed = json.loads(cli("token", "list", "--json").out)["tokens"]
     assert text not in json.dumps(listed)
     number = next(token["id"] for token in listed if token["name"] == name)
-    assert cli("token", "revoke", str(number)).code == 0
+    unsure = cli("token", "revoke", str(number))
+    assert (unsure.code, "give --yes" in unsure.err) == (2, True)
+    assert cli("list", CROSSFADE_TOKEN=text).code == 0
+    assert cli("token", "revoke", str(number), "--yes").code == 0
     assert cli("list", CROSSFADE_TOKEN=text).code == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,18 @@ def test_a_plan_is_forecast_without_a_controller(anywhere: Any) -> None:
     forecast = json.loads(anywhere(*PLANNED, *given, "--json").out)["forecast"]
     assert len(forecast["steps"]) == 2
     assert len(forecast["chances"]) == 3
+
+
+def test_a_plan_with_a_shadow_step_leaves_it_out_of_the_numbers_and_says_so(anywhere: Any, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    steps = [{"shadow": 10, "bake": 3600}, {"weight": 50, "bake": 60}]
+    file.write_text(json.dumps({"steps": steps, "checks": [{"metric": "error_rate", "margin": 2}]}))
+    ran = anywhere("plan", "-f", str(file), "--traffic", "20", "--base", "error_rate=0.01")
+    assert ran.code == 0, ran.err
+    assert re.search(r"1 +a shadow of 10 % +\? +\? +at least 60 min", ran.out)
+    assert "for ever" not in ran.out
+    assert "all others" in ran.out
+    assert re.search(r"[0-9.]+ more bad answers", ran.out)
 
 
 def test_a_forecast_of_nothing_is_a_sentence_and_a_wrong_rate_is_named(anywhere: Any) -> None:

@@ -20,7 +20,16 @@ from crossfade.core.evidence import Summary
 from crossfade.core.phase import Phase
 from crossfade.core.plan import Breach, Check, Step
 from crossfade.core.questions import questions
-from crossfade.core.sentence import duration, metric_count, metric_value, percent, points, sentence, verdict_sentence
+from crossfade.core.sentence import (
+    duration,
+    harm,
+    metric_count,
+    metric_value,
+    percent,
+    points,
+    sentence,
+    verdict_sentence,
+)
 from crossfade.core.verdict import Ruling
 
 PAUSING = replace(ACCURACY, on_breach=Breach.PAUSE)
@@ -82,6 +91,24 @@ def test_a_share_is_in_percent_and_a_dash_where_it_is_unknown() -> None:
     assert (metric_value("score.tone", None, None), metric_value("cost", 0.04, None)) == ("-", "-")
     assert metric_value("cost", None, 0.25) == "25.00 %"
     assert metric_count("error_rate", 1000, 60.6) == "61 of 1,000"
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "more", "said"),
+    [
+        ("error_rate", None, 3.04, "3.0 more bad answers"),
+        ("score.accuracy", None, -0.26, "0.3 fewer bad answers"),
+        ("latency", 1.8, 1234.0, "1,234.0 more slow calls"),
+        ("first_token", 0.5, 2.0, "2.0 more slow first tokens"),
+        ("truncated_output", None, 2.0, "2.0 more truncated answers"),
+        ("refusal", None, -2.0, "2.0 fewer refusals"),
+        ("safety_stop", None, 2.0, "2.0 more safety stops"),
+        ("cost", 0.04, 30.0, "$1.20 more spent"),
+        ("cost", 0.04, -5.0, "$0.200 less spent"),
+    ],
+)
+def test_harm_is_said_of_what_the_check_counts(metric: str, limit: float | None, more: float, said: str) -> None:
+    assert harm(metric, limit, more) == said
 
 
 @pytest.mark.parametrize(

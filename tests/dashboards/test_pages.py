@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from plane import model
+from plane import model  # type: ignore[import-not-found]
 from playwright.sync_api import Browser, expect
 
 from crossfade import __version__
@@ -64,6 +64,9 @@ def test_a_routes_page_shows_who_answers_its_calls_and_where_they_go_without_a_r
         "busy answers6",
     ):
         expect(outcomes).to_contain_text(line)
+    expect(page.locator("#alarm")).to_be_empty()
+    plane.observe(plane.row("blue", 1, **place | {"outcomes": {"unknown": 1}, "attempts": {"unknown": 1}}))
+    expect(page.locator("#alarm")).to_contain_text("failed in a way that Crossfade does not know", timeout=10_000)
     expect(page.locator("#models tbody tr")).to_have_count(3)
     expect(page.locator("#models tbody tr").nth(1)).to_contain_text("us-west-2")
     expect(page.locator("#ways")).to_contain_text("rule 1: characters below 100, tier 'free'")
@@ -393,6 +396,63 @@ def test_the_form_says_what_to_expect_and_the_chances_once_asked(site: Any, wind
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_form_has_a_shadow_step_and_says_what_is_foreseen_of_it(site: Any, window: Any) -> None:
+    for ago in range(600, 0, -10):
+        site.plane.observe(site.plane.row(calls=200, errors=2, ago=ago, route=2))
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/register?route=other")
+    page.locator("#green").select_option("new")
+    page.locator("#check-0-margin").fill("2")
+    page.get_by_label("Copies first, %").fill("200")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    expect(page.locator("#shadow-shadow-wrong")).to_contain_text("at most 100")
+    expect(page.get_by_role("alert").first).to_contain_text("1 thing is wrong")
+    expect(page.get_by_label("Copies first, %")).to_have_value("200")
+    page.get_by_label("Copies first, %").fill("10")
+    page.locator("#shadow-bake").fill("1h")
+    page.locator("[name=shadow-approve]").check()
+    first = page.locator("#expect ol li").first
+    expect(first).to_contain_text("a shadow of 10 %")
+    expect(first).to_contain_text("at least 60 min")
+    expect(first).to_contain_text("up to 7,200 copies an hour")
+    expect(first).to_contain_text("1 % opens within: error rate 50 points")
+    expect(page.locator("#expect")).to_contain_text("How long the shadow step takes is not foreseen")
+    page.locator("main").get_by_role("button", name="Register", exact=True).last.click()
+    expect(page.locator("#head")).to_contain_text("Progressing")
+    expect(page.locator(".rail li")).to_have_count(6)
+    expect(page.locator(".rail li").first).to_contain_text("green gets copies of 10 % of the calls")
+    expect(page.locator(".rail li").first).to_contain_text("a person")
+    steps = site.plane.one("SELECT plan -> 'steps' FROM rollouts ORDER BY id DESC LIMIT 1")
+    assert steps[0] == {"weight": 0, "bake": 3600, "approve": True, "shadow": 10}
+    assert [step["weight"] for step in steps[1:]] == [1, 5, 25, 50]
+
+
+def test_the_form_says_before_registering_that_a_price_is_missing(site: Any, window: Any) -> None:
+    apply_declarations(site.engine, {"models": [model("new", price=None)]}, actor="test", now=site.plane.now)
+    page = window.open(site.link("operator"))
+    page.goto(f"{site.address}/register?route=other")
+    page.locator("#green").select_option("new")
+    page.locator("#check-0-metric").fill("cost")
+    page.locator("#check-0-limit").fill("0.1")
+    page.get_by_role("button", name="Check without registering").click()
+    expect(page.locator("#check-0-metric-wrong")).to_contain_text("no price is declared for 'new'")
+
+
+def test_an_alarm_of_unknown_failures_is_on_the_fleet_and_the_rollouts_page(site: Any, window: Any) -> None:
+    place = site.plane.sql("SELECT id AS rollout, step FROM rollouts WHERE id = :id", id=site.live)[0]._asdict()
+    page = window.open(site.link("viewer"))
+    page.goto(f"{site.address}/rollouts/{site.live}")
+    expect(page.locator("#alarm")).to_be_hidden()
+    site.plane.now = datetime.now(UTC)
+    site.plane.observe(site.plane.row("blue", 1000, attempts={"ok": 1000, "unknown": 400}, **place))
+    expect(page.locator("#alarm")).to_contain_text("failed in a way that Crossfade does not know", timeout=15_000)
+    page.goto(f"{site.address}/")
+    expect(page.locator("#fleet tbody tr").first).to_contain_text("failed in a way that Crossfade does not know")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_a_second_live_rollout_is_refused_in_the_form(site: Any, window: Any) -> None:
     page = window.open(site.link("operator"))
     page.goto(f"{site.address}/register?route=anthropic.claude-3-haiku-20240307-v1:0")
@@ -531,7 +591,7 @@ def test_a_shadow_step_shows_its_copies_their_cost_and_their_pairs(site: Any, wi
     expect(page.locator(".rail li").first).to_contain_text("green gets copies of 10 % of the calls")
     expect(page.locator("#split")).to_contain_text("Blue serves every call of this step")
     expect(page.locator("#split")).to_contain_text("240 copies of its 2,400 calls went to green")
-    expect(page.locator("#split")).to_contain_text("$6.00")
+    expect(page.locator("#split")).to_contain_text("cost: $6.00 (known of 216).")
     expect(page.locator("#cost")).to_contain_text("copies of calls, beside blue")
     expect(page.locator("#sentence")).to_contain_text("shadow of 10 %")
     page.locator("#explain-last").click()

@@ -6,13 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from plane import PLAN, ROUTE, Plane  # type: ignore[import-not-found]
+from plane import PLAN, ROUTE, Plane, model  # type: ignore[import-not-found]
 
 from crossfade.core.plan import read_plan
 from crossfade.core.reading import Reader
 from crossfade.errors import Invalid, NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import declared
+from crossfade.server.usecases import apply
+from crossfade.server.usecases.calibrate import calibrate_route
 from crossfade.server.usecases.forecast import Known, plan_route, read_known
 
 ERRORS: dict[str, Any] = PLAN | {"checks": [{"metric": "error_rate", "margin": 2, "maturity": 20}]}
@@ -102,3 +104,15 @@ def test_every_problem_of_the_body_is_named_with_its_path(plane: Plane) -> None:
     assert paths == {"plan.steps[1].weight", "traffic", "base.error_rate", "base.score.accuracy", "green"}
     with pytest.raises(NotFound, match="nowhere"):
         planned(plane, route="nowhere", traffic=5)
+
+
+def test_a_check_of_costs_is_refused_while_blue_has_no_price(plane: Plane) -> None:
+    cost = {"metric": "cost", "margin": 1, "limit": 0.1}
+    plan = PLAN | {"checks": [*PLAN["checks"], cost]}
+    assert planned(plane, plan=plan, traffic=1)
+    apply.apply_declarations(plane.engine, {"models": [model("old", price=None)]}, actor="ann", now=plane.now)
+    said = r"plan\.checks\[2\]\.metric: what calls cost is not known while no price is declared for 'old'"
+    with pytest.raises(Invalid, match=said):
+        planned(plane, plan=plan, traffic=1)
+    with pytest.raises(Invalid, match=said):
+        calibrate_route(plane.engine, {"route": ROUTE, "plan": plan}, now=plane.now)

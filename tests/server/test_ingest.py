@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from plane import SECRET, START, Plane
+from plane import SECRET, START, Plane, model
 
 from crossfade.core import callid
 from crossfade.core.split import Variant
 from crossfade.errors import Invalid
 from crossfade.server.keys import call_id_key
-from crossfade.server.usecases import ingest
+from crossfade.server.usecases import apply, ingest
 from crossfade.server.views.health import health
 
 
@@ -50,6 +50,20 @@ def test_batches_out_of_order_are_all_counted(plane: Plane) -> None:
 def test_a_batch_without_rows_only_tells_that_the_shim_lives(plane: Plane) -> None:
     assert plane.observe()
     assert plane.one("SELECT service FROM shims") == "checkout"
+
+
+def test_a_model_without_a_price_costs_nothing_known_though_an_older_shim_says_0(plane: Plane) -> None:
+    def costs(**cost: Any) -> list[tuple[int, float, dict[str, int]]]:
+        plane.sql("DELETE FROM observations")
+        plane.observe(plane.row("blue", 10, **cost))
+        return [tuple(row) for row in plane.sql("SELECT cost_n, cost_sum, costs FROM observations")]
+
+    free: dict[str, Any] = {"cost_n": 10, "costs": {0: 10}}
+    assert costs(**free) == [(10, 0.0, {"0": 10})], "a declared price of 0 is known"
+    apply.apply_declarations(plane.engine, {"models": [model("old", price=None)]}, actor="ann", now=plane.now)
+    assert costs(**free) == [(0, 0.0, {})]
+    before = {"cost_n": 10, "cost_sum": 0.5, "cost_sq": 0.025, "costs": {100: 10}}
+    assert costs(**before) == [(10, 0.5, {"100": 10})], "calls from before its price was taken away"
 
 
 def test_rows_go_to_the_partition_of_their_day(plane: Plane) -> None:

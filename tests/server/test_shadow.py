@@ -142,6 +142,22 @@ def test_a_green_that_is_worse_goes_back_before_anyone_has_met_it(plane: Plane) 
     assert snapshot.entries[ROUTE].live is None
 
 
+def test_copies_at_a_model_without_a_price_have_none_and_are_not_free(plane: Plane) -> None:
+    rollout = plane.register(plan=SHADOW)
+    before = read_rollout(plane.engine, rollout.id, now=plane.now).shadow
+    assert before is not None
+    assert (before.answered, before.priced, before.cost) == (0, 0, None)
+    plane.later(10)
+    plane.observe(copies(plane, rollout, Counter({pair_key(FINE, FINE): 20})))
+    plane.tick()
+    view = read_rollout(plane.engine, rollout.id, now=plane.now)
+    assert view.shadow is not None
+    assert (view.shadow.answered, view.shadow.priced, view.shadow.cost) == (20, 0, None)
+    assert "20 copies of calls went to green; what they cost is not known." in view.sentence
+    assert view.conditions["copies_cost"] is None
+    assert explained(plane, rollout.id).differs == ()
+
+
 def test_while_it_runs_the_snapshot_tells_shims_what_to_copy_and_the_view_what_it_costs(plane: Plane) -> None:
     rollout = plane.register(plan=SHADOW)
     live = current_snapshot(plane.engine, now=plane.now, secret=SECRET).entries[ROUTE].live
@@ -153,7 +169,7 @@ def test_while_it_runs_the_snapshot_tells_shims_what_to_copy_and_the_view_what_i
     assert view.shadow is not None
     assert (view.shadow.percent, view.shadow.calls, view.shadow.copies, view.shadow.answered) == (10, 600, 60, 60)
     assert (view.shadow.tokens_in, view.shadow.tokens_out) == (6000, 1200)
-    assert view.shadow.cost == pytest.approx(1.5)
+    assert (view.shadow.cost, view.shadow.priced) == (pytest.approx(1.5), 60)
     assert view.observed_weight == pytest.approx(10)
     assert (view.step_calls, view.step_green_calls) == (600, 60)
     assert [(step.weight, step.shadow) for step in view.steps] == [(0, 10), (50, 0)]
@@ -271,7 +287,7 @@ def test_the_forecast_leaves_the_shadow_step_out_and_says_so(plane: Plane) -> No
     for ago in range(600, 0, -10):
         plane.observe(plane.row("blue", 100, 1, ago=ago))
     found = plan_route(plane.engine, {"route": ROUTE, "plan": SHADOW}, now=plane.now)["forecast"]
-    assert found["sentences"][0].startswith("The shadow step is not foreseen")
+    assert found["sentences"][0].startswith("How long the shadow step takes is not foreseen")
     assert [step["weight"] for step in found["steps"]] == [0.0, 50.0]
     assert found["steps"][0]["seconds"] is None
     without = SHADOW | {"steps": SHADOW["steps"][1:]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ from plane import PLAN, ROUTE, SECRET, Plane
 from sqlalchemy import text
 
 from crossfade.core.rollout import Rollout
+from crossfade.core.sealing import last_sealed
 from crossfade.errors import Conflict, NotFound
 from crossfade.server.carry import carry
 from crossfade.server.gather import circumstances, evidence
 from crossfade.server.scheduler import maintain
 from crossfade.server.store import rollouts
 from crossfade.server.tick import tick
+from crossfade.server.usecases import ingest
 from crossfade.server.usecases.snapshot import current_snapshot
 from crossfade.server.views.evaluations import evaluations
 from crossfade.server.views.fleet import fleet
@@ -102,6 +105,42 @@ def test_a_hold_is_journalled_once_and_every_look_is_kept(plane: Plane) -> None:
     holds = [entry for entry in journal(plane.engine, rollout.id) if entry.act == "hold"]
     assert len(holds) == 1
     assert len(evaluations(plane.engine, rollout.id)) == 5
+
+
+def test_a_service_that_is_killed_and_replaced_holds_up_no_look(plane: Plane) -> None:
+    """A bucket is sealed by the clock: nobody waits for a shim that has fallen silent, nor until it is given up."""
+    rollout = plane.register(plan=ERRORS_ONLY)
+    lives = {str(uuid.uuid4()): (0, 31), str(uuid.uuid4()): (0, 9), str(uuid.uuid4()): (15, 31)}
+    sent: dict[int, int] = {}
+    for place in range(31):
+        plane.later(10)
+        for shim, (begins, ends) in lives.items():
+            if begins <= place < ends:
+                where: dict[str, Any] = {"ago": 10, "rollout": rollout.id, "keyed": 10}
+                rows = [plane.row(variant, 10, **where) for variant in ("blue", "green")]
+                ingest.record_batch(plane.engine, plane.batch(*rows, shim=shim), now=plane.now)
+                sent[rows[0].bucket] = sent.get(rows[0].bucket, 0) + 10
+        plane.tick()
+        sealed = last_sealed(plane.now.timestamp(), length=10, maturity=20)
+        look = evaluations(plane.engine, rollout.id)[-1]
+        judged = {name: look.verdicts[0][name]["n"] for name in ("blue", "green")}
+        expected = sum(n for bucket, n in sent.items() if bucket <= sealed)
+        assert judged == {"blue": expected, "green": expected}
+    assert [n for _, n in sorted(sent.items())] == [20] * 9 + [10] * 6 + [20] * 16
+
+
+@pytest.mark.parametrize("keyed", [0, 50])
+def test_what_is_sealed_is_read_once_though_it_has_nothing_of_a_check(plane: Plane, keyed: int) -> None:
+    streams = {"metric": "first_token", "margin": 2, "maturity": 20, "limit": 1.0}
+    rollout = plane.register(plan=ERRORS_ONLY | {"checks": [*ERRORS_ONLY["checks"], streams]})
+    for _ in range(6):
+        plane.later(10)
+        plane.observe(*(plane.row(v, 50, ago=10, rollout=rollout.id, keyed=keyed) for v in ("blue", "green")))
+        plane.tick()
+    sealed = last_sealed(plane.now.timestamp(), length=10, maturity=20)
+    assert {row.metric: row.sealed for row in plane.sql("SELECT metric, sealed FROM carried")} == {
+        "error_rate": sealed, "first_token": sealed, "sample_ratio": sealed,
+    }  # fmt: skip
 
 
 def test_what_arrives_after_the_seal_is_counted_and_not_judged(plane: Plane) -> None:

@@ -11,7 +11,7 @@ from plane import SECRET, Plane, model
 
 from crossfade.core.snapshot import read_snapshot, snapshot_to_bytes
 from crossfade.core.split import position
-from crossfade.errors import Invalid, NotFound
+from crossfade.errors import Conflict, Invalid, NotFound
 from crossfade.server.usecases import apply
 from crossfade.server.usecases.snapshot import current_snapshot
 from crossfade.server.usecases.trial import try_route
@@ -218,6 +218,29 @@ def test_a_model_that_does_not_take_what_a_route_needs_is_refused_wherever_it_wo
         route(needs=["cache_points", "tools"])
 
 
+def test_neither_an_undo_nor_a_promotion_brings_a_model_that_lacks_what_the_route_needs(seeded: Plane) -> None:
+    def put(name: str, **more: Any) -> None:
+        body = next(m for m in SEEDS["models"] if m["name"] == name) | more
+        apply.put_model(seeded.engine, name, body, actor="ann", now=seeded.now)
+
+    marked = {"blue": "sonnet", "needs": ["cache_points"]}
+    apply.put_route(seeded.engine, "marked", marked, actor="ann", now=seeded.now)
+    first = seeded.register(route="marked", green="next")
+    seeded.act(first.id, "promote")
+    put("sonnet", takes=["tools"])  # nothing uses it now
+    with pytest.raises(Conflict, match=r"'sonnet' is declared not to take cache points, which route 'marked' needs"):
+        seeded.act(first.id, "undo")
+    assert seeded.one("SELECT blue FROM routes WHERE name = 'marked'") == "next"
+    put("sonnet", takes=["tools", "cache_points"])
+    seeded.act(first.id, "undo")
+    second = seeded.register(route="marked", green="next")
+    # As by a declaration that was being saved while the rollout was registered.
+    seeded.sql("UPDATE models SET declaration = declaration || '{\"takes\": []}' WHERE name = 'next'")
+    with pytest.raises(Conflict, match=r"'next' is declared not to take cache points, which route 'marked' needs"):
+        seeded.act(second.id, "promote")
+    assert seeded.act(second.id, "abort").phase == "aborted"
+
+
 def test_what_is_taken_out_of_a_declaration_is_a_change(seeded: Plane) -> None:
     bare = {"name": "cheap", "blue": "haiku"}
     (change,) = apply.apply_declarations(seeded.engine, {"routes": [bare]}, actor="ann", now=seeded.now)
@@ -227,7 +250,6 @@ def test_what_is_taken_out_of_a_declaration_is_a_change(seeded: Plane) -> None:
 
 
 def test_a_route_that_gets_a_share_cannot_be_deleted(seeded: Plane) -> None:
-    from crossfade.errors import Conflict
     from crossfade.server.usecases.delete import delete_route
 
     with pytest.raises(Conflict, match="rules or shares of 'chat', 'cheap'"):

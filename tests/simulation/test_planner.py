@@ -194,6 +194,31 @@ def test_a_check_of_cost_speaks_of_dollars_and_not_of_bad_answers() -> None:
     assert re.search(r"Blue's cost a call is hardly known from 9 calls with a known cost: \$0\.0\d+ is assumed", text)
 
 
+def test_what_a_check_counts_has_its_own_name_in_every_sentence() -> None:
+    checks = (Check(metric="latency", margin=0.01, limit=1.8), Check(metric="refusal", margin=2))
+    history = {"latency": Summary(480, 0.0, 0.0), "refusal": Summary(480, 2.0, 2.0)}
+    found = plan_ahead(Plan(steps=(Step(weight=50),), checks=checks), history, traffic=200 / DAY, quick=True)
+    text = " ".join(found.sentences)
+    assert "bad answer" not in text
+    assert "if green has half as many slow calls and refusals" in text
+    assert "it is less than one slow call among the 6,000 calls of a month" in text
+    assert "no slow call in 480 calls" in text
+    assert "only 2 refusals in 480 calls" in text
+
+
+def test_a_shadow_step_is_in_no_number_and_the_shortest_it_can_last_is_said() -> None:
+    plan = made((50,), {"error_rate": 2.0})
+    shadow = replace(plan, steps=(Step(weight=0, shadow=10, bake=60), *plan.steps))
+    history = recorded({"error_rate": 0.01})
+    found, without = (plan_ahead(each, history, traffic=5.0, settled=2.0, quick=True) for each in (shadow, plan))
+    assert found.seconds == without.seconds
+    assert (found.steps[0].shadow, found.steps[0].seconds) == (10, None)
+    maturity = plan.checks[0].maturity
+    assert found.steps[0].least_seconds == max(60, plan.least_buckets * 10 + maturity + 2)
+    assert found.sentences[0].startswith("How long the shadow step takes is not foreseen")
+    assert "It is in none of the numbers" in found.sentences[0]
+
+
 NEVER: dict[str, tuple[Plan, dict[str, Summary], float, str]] = {
     "no traffic": (made((5,), {"error_rate": 1.0}), recorded({"error_rate": 0.01}), 0.0, "No calls"),
     "no history": (made((5,), {"score.grade": 1.0}), {}, 3.0, "no grade scores"),
@@ -229,7 +254,7 @@ def test_a_better_green_is_said_first_and_an_equal_one_beside_it() -> None:
         made((10, 50), {"error_rate": 1.0}), recorded({"error_rate": 0.05}, 1.0), traffic=20, quick=True
     )
     assert re.match(
-        "At 20 calls a second, the 2 steps take about .* if green gives half as many bad answers, and about .* if it is"
+        "At 20 calls a second, the 2 steps take about .* if green has half as many bad answers, and about .* if it is"
         " as good as blue, and nine times in ten no more than .*; green then gets about",
         forecast.sentences[0],
     )

@@ -157,6 +157,16 @@ def test_the_last_buckets_asked_for_are_those_of_the_whole() -> None:
     assert [check.buckets for check in explained(last=0)[1]] == [(), ()]
 
 
+def test_buckets_that_did_not_move_the_evidence_are_not_among_those_that_moved_it_most() -> None:
+    still = [Bucket(10 * k, 0, blue=Summary(50), green=Summary(50)) for k in range(20)]
+    moving = [Bucket(10 * k, 0, blue=Summary(50, 1, 1), green=Summary(50, 9, 9)) for k in (20, 21)]
+    plan = plan_of(Check(metric="error_rate", margin=0.5), weights=(50,))
+    [errors] = explain(plan, [series([*still, *moving], history=HISTORY)], step=0)[1]
+    assert [k.start for k in errors.largest] == [200, 210]
+    [quiet] = explain(plan, [series(still, history=HISTORY)], step=0)[1]
+    assert (quiet.judged, quiet.largest) == (20, ())
+
+
 def test_a_check_without_evidence_is_explained_by_what_it_begins_with() -> None:
     _, (errors, scores) = explain(PLAN, EVIDENCE[:1], step=1)
     assert errors.judged == 21

@@ -15,11 +15,9 @@ from crossfade.cli import render as shown
 from crossfade.cli.client import Client
 from crossfade.cli.options import Output, may_ask_controller, on_controller
 from crossfade.cli.plan import metric_and_value, whole_plan
-from crossfade.core.amount import dollars
-from crossfade.core.metric import metric_of
 from crossfade.core.plan import read_plan
 from crossfade.core.reading import Reader
-from crossfade.core.sentence import duration, metric_name
+from crossfade.core.sentence import duration, harm, metric_name, standing
 
 
 @click.command()
@@ -133,9 +131,17 @@ def _steps(forecast: dict[str, Any]) -> RenderableType:
         table.add_column(name, justify="right")
     table.add_column("waits longest for")
     for number, step in enumerate(forecast["steps"], 1):
-        table.add_row(str(number), f"{step['weight']:g} %", *_spreads(step), _slowest(step["slowest"]))
-    table.add_row("all", "", *_spreads(forecast), "")
+        name = standing(step["weight"], step.get("shadow", 0.0))
+        numbers = _shadowed(step) if step.get("shadow") else _spreads(step)
+        table.add_row(str(number), name, *numbers, _slowest(step["slowest"]))
+    shadow = any(step.get("shadow") for step in forecast["steps"])
+    table.add_row("all others" if shadow else "all", "", *_spreads(forecast), "")
     return table
+
+
+def _shadowed(step: dict[str, Any]) -> list[str]:
+    """Of a shadow step no more is foreseen than the shortest it can last."""
+    return ["?", "?", f"at least {duration(step['least_seconds'])}", "?", "?"]
 
 
 def _spreads(found: dict[str, Any]) -> list[str]:
@@ -157,7 +163,7 @@ def _slowest(name: str | None) -> str:
 
 def _chances(chances: list[dict[str, Any]]) -> RenderableType:
     table = Table("if green is worse in", "by", box=None, pad_edge=False)
-    for name in ("caught", "promoted", "undecided", "after", "green calls", "bad answers"):
+    for name in ("caught", "promoted", "undecided", "after", "green calls", "until then"):
         table.add_column(name, justify="right")
     for chance in chances:
         table.add_row(
@@ -168,14 +174,9 @@ def _chances(chances: list[dict[str, Any]]) -> RenderableType:
             f"{chance['undecided']:.0%}",
             duration(chance["seconds"]) if chance["seconds"] else "-",
             f"{chance['green_calls']:,.0f}",
-            _harm(chance),
+            harm(chance["metric"], chance["limit"], chance["harm"]),
         )
     return table
-
-
-def _harm(chance: dict[str, Any]) -> str:
-    harm, limit = chance["harm"], chance["limit"]
-    return dollars(harm * limit) if limit and metric_of(chance["metric"]).is_money else f"{harm:,.1f}"
 
 
 COMMANDS = (plan, calibrate)

@@ -9,8 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from crossfade.cli.columns import columns
-from crossfade.core.amount import dollars
-from crossfade.core.sentence import duration, held_to, metric_name, standing
+from crossfade.core.sentence import copies_cost, duration, held_to, metric_name, standing
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -42,6 +41,8 @@ def status(rollout: dict[str, Any], *, trouble: str = "") -> RenderableType:
     if split := rollout.get("split"):
         head.add_row("Split:", _split(rollout, split))
     head.add_row("Verdict:", Text(rollout["sentence"]))
+    if alarm := rollout.get("alarm"):
+        head.add_row("Alarm:", Text(alarm, style="yellow"))
     if trouble:
         head.add_row("Now:", Text(trouble, style="yellow"))
     return Group(head, Text(), _tree(rollout))
@@ -135,9 +136,10 @@ def _tree(rollout: dict[str, Any]) -> Tree:
         steps.add(row)
     if rollout.get("shadow"):
         shadow = rollout["shadow"]
+        cost = copies_cost(shadow["cost"], shadow.get("priced", shadow["answered"]), shadow["answered"])
         tree.add(
             f"shadow: {shadow['copies']:,} copies of {shadow['calls']:,} calls, {shadow['answered']:,} answered,"
-            f" cost {dollars(shadow['cost'])}"
+            f" cost: {cost}"
         )
     if rollout.get("durations"):
         times = tree.add("durations in this step")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from crossfade.cli.client import Client
 from crossfade.cli.columns import columns
-from crossfade.cli.options import Output, console, json_option, on_controller
+from crossfade.cli.options import Output, ask, console, json_option, on_controller, without_asking
 
 ROLES = ("viewer", "operator", "admin", "shim")
 
@@ -70,11 +70,19 @@ def list_tokens(client: Client, output: Output) -> None:
 
 @token.command()
 @click.argument("token_id", metavar="ID", type=int)
+@without_asking
 @on_controller
-def revoke(client: Client, output: Output, token_id: int) -> None:
+def revoke(client: Client, output: Output, token_id: int, sure: bool) -> None:
     """Make a token worthless, at once."""
+    ask(f"Revoke {_named(client, token_id)}? Whoever uses it is refused from then on.", sure)
     gone = client.delete(f"/v1/tokens/{token_id}")
     output.show(gone or {"revoked": token_id}, lambda: Text(f"Revoked token {token_id}."))
+
+
+def _named(client: Client, token_id: int) -> str:
+    """The token as a person knows it; its number alone if there is none of it, which revoking then says."""
+    found = next((item for item in client.get("/v1/tokens")["tokens"] if item["id"] == token_id), None)
+    return f"token {token_id}" if found is None else f"token {token_id}, {found['name']} ({found['role']})"
 
 
 def _tokens_table(found: list[dict[str, Any]]) -> RenderableType:

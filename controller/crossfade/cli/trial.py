@@ -16,8 +16,6 @@ from crossfade.errors import SetupError
 
 _SIGNS = {True: ("✔", "green"), False: ("✖", "red"), None: ("·", "dim")}
 
-_NOTE = "This is the order in a process that has seen no failure; breakers and latency move targets back."
-
 
 @click.command("test")
 @click.argument("name")
@@ -74,7 +72,7 @@ def _rendered(found: dict[str, Any]) -> RenderableType:
     parts.append(table)
     parts += [Text(f"Not asked: {line}.", style="dim") for line in found["left_out"]]
     parts += [Text(f"! {line}.", style="yellow") for line in found["warnings"]]
-    parts.append(Text(_NOTE, style="dim"))
+    parts.append(Text(found["not_known"], style="dim"))
     return Group(*parts)
 
 

@@ -51,7 +51,8 @@ class Conditions:
     throttling; `misconfigured` green's recent attempts that met a missing model or a refusal of access since the
     rollout last began to run, out of `attempts`. `waiting` has, by gating metric that has nothing to judge,
     green's calls (or scores) that are in and whose bucket is not sealed yet; only where there are any. Of the whole
-    rollout `copies` counts green's copies of calls at a shadow step, and `copies_cost` what they cost in US dollars.
+    rollout `copies` counts green's copies of calls at a shadow step, and `copies_cost` what they cost in US dollars,
+    None while that is not known of any.
     """
 
     calls: int = 0
@@ -62,7 +63,7 @@ class Conditions:
     attempts: int = 0
     waiting: Mapping[str, int] = field(default_factory=dict)
     copies: int = 0
-    copies_cost: float = 0.0
+    copies_cost: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from crossfade.core.stop import Stop
 ERROR_RATE = "error_rate"
 SCORE_PREFIX = "score."
 SECONDS, DOLLARS = "seconds", "US dollars"
+BAD_ANSWERS = "bad answers"
 _POINTS_OF_CALLS = "percentage points of calls"
 
 
@@ -27,8 +28,9 @@ class Metric:
 
     `words` is its name as said aloud, `slower` the same with a limit in place of {}. `of` says which calls count,
     `unit` what its mean is, `margin` what a check's margin counts. A metric may rise by its margin, or fall by it
-    where it `falls`. `limit_unit` is the unit of the limit it needs, None if it takes none; `most_limit` bounds it.
-    `table` names the sums of a row that hold it, by key; None where it is counted otherwise.
+    where it `falls`. `harms` are losses of 1, as people call several. `limit_unit` is the unit of the limit it needs,
+    None if it takes none; `most_limit` bounds it. `table` names the sums of a row that hold it, by key; None where it
+    is counted otherwise.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Metric:
     margin: str = _POINTS_OF_CALLS
     falls: bool = False
     binary: bool = True
+    harms: str = BAD_ANSWERS
     limit_unit: str | None = None
     most_limit: float = 3600.0
     slower: str = ""
@@ -74,6 +77,7 @@ _FIXED = {
             words="slow calls",
             slower="calls slower than {}",
             of="timed calls",
+            harms="slow calls",
             limit_unit=SECONDS,
             table="latency",
         ),
@@ -82,6 +86,7 @@ _FIXED = {
             words="slow first tokens",
             slower="first tokens slower than {}",
             of="streamed calls",
+            harms="slow first tokens",
             limit_unit=SECONDS,
             table="first_token",
         ),
@@ -100,6 +105,7 @@ _FIXED = {
             name="truncated_output",
             words="truncated output",
             of="calls with a stop reason",
+            harms="truncated answers",
             table="stops",
             stops=frozenset({Stop.MAX_TOKENS, Stop.MODEL_CONTEXT_WINDOW_EXCEEDED}),
         ),
@@ -107,6 +113,7 @@ _FIXED = {
             name="refusal",
             words="refusals",
             of="calls with a stop reason",
+            harms="refusals",
             table="stops",
             stops=frozenset({Stop.REFUSAL}),
         ),
@@ -114,6 +121,7 @@ _FIXED = {
             name="safety_stop",
             words="safety stops",
             of="calls with a stop reason",
+            harms="safety stops",
             table="stops",
             stops=frozenset({Stop.GUARDRAIL_INTERVENED, Stop.CONTENT_FILTERED}),
         ),

@@ -216,7 +216,7 @@ def _check_shadow(reader: Reader, steps: tuple[Step, ...]) -> None:
 def _read_step(reader: Reader) -> Step:
     shadow = reader.number("shadow", above=0, most=100, unit="percent of calls") if reader.has("shadow") else 0.0
     reader.raw("shadow")
-    if shadow:
+    if reader.has("shadow"):
         weight = reader.number("weight", 0.0, least=0, below=100, unit="percent")
         if weight:
             reader.problem("weight", f"is {weight:g}; while green gets copies only (shadow) it is 0: leave it out")

@@ -96,6 +96,14 @@ def metric_difference(metric: str, limit: float | None, difference: float) -> st
     return f"{points(difference)} of the limit" if limit is None else dollars(abs(difference) * limit)
 
 
+def harm(metric: str, limit: float | None, more: float) -> str:
+    """What green's losses came to beyond blue's: "12.3 more slow calls", "$0.12 less spent"."""
+    known = metric_of(metric)
+    if known.is_money and limit is not None:
+        return f"{dollars(abs(more) * limit)} {'more' if more >= 0 else 'less'} spent"
+    return f"{abs(more):,.1f} {'more' if more >= 0 else 'fewer'} {known.harms}"
+
+
 def held_to(metric: str, limit: float | None, margin: float, on_breach: str, gating: bool) -> str:
     """What a check asks, its margin in points: "margin 2 points; a breach rolls back"."""
     allowed = metric_difference(metric, limit, margin / 100)
@@ -156,8 +164,19 @@ def _copies(decision: Decision) -> str:
     if not decision.rollout.shadow or not conditions.copies:
         return ""
     one = conditions.copies == 1
-    cost = f" {'has' if one else 'have'} cost {dollars(conditions.copies_cost)}" if conditions.copies_cost else ""
-    return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{' and' * bool(cost)}{cost}."
+    cost = ""
+    if conditions.copies_cost is None:
+        cost = "; what they cost is not known"
+    elif conditions.copies_cost:
+        cost = f" and {'has' if one else 'have'} cost {dollars(conditions.copies_cost)}"
+    return f" {conditions.copies:,} {'copy' if one else 'copies'} of calls went to green{cost}."
+
+
+def copies_cost(cost: float | None, priced: int, answered: int) -> str:
+    """What copies came to: "$1.25", with of how many it is known where not of all that were answered; "no price"."""
+    if cost is None:
+        return "no price" if answered else dollars(0)
+    return f"{dollars(cost)}{f' (known of {priced:,})' if priced < answered else ''}"
 
 
 def _next(decision: Decision) -> str:

@@ -39,7 +39,8 @@ def carry(connection: Connection, stored: Stored, now: datetime) -> list[Carried
         state = before.at(stored.rollout.step, _gate_margin(stored, check))
         for buckets in buckets_between(connection, stored, check, after=after, sealed=sealed, length=length):
             state = state.after(buckets)
-        if old is None or state.state is not before.state:
+        # What was sealed and has nothing of this check is not read again either.
+        if old is None or sealed > after or state.state is not before.state:
             store.put(
                 connection,
                 rollout_id=stored.rollout.id,

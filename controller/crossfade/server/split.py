@@ -37,7 +37,7 @@ def carry_split(connection: Connection, stored: Stored, now: datetime) -> Split:
     sealed = max(after, last_sealed(now.timestamp(), length=length, maturity=plan.split_maturity))
     buckets = _between(connection, stored, plan, after=after, sealed=sealed, length=length)
     ratio = before.after((each.weight, each.green, each.blue) for each in buckets)
-    if row is None or buckets:
+    if row is None or sealed > after:
         store.put(
             connection,
             rollout_id=stored.rollout.id,

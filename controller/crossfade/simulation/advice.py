@@ -107,10 +107,11 @@ def _summary(plan: Plan, forecast: Forecast) -> str:
 
 def _half_as_bad(plan: Plan) -> str:
     """What a better green is, by the plan's checks."""
-    kinds = {metric_of(check.metric).is_money for check in plan.checks}
-    if kinds == {True}:
+    metrics = [metric_of(check.metric) for check in plan.checks]
+    harms = " and ".join(dict.fromkeys(metric.harms for metric in metrics if not metric.is_money))
+    if not harms:
         return "costs half as much"
-    return f"gives half as many bad answers{' at half the cost' if True in kinds else ''}"
+    return f"has half as many {harms}{' at half the cost' if any(metric.is_money for metric in metrics) else ''}"
 
 
 def _changes(plan: Plan, circumstances: Circumstances, forecast: Forecast) -> list[str]:
@@ -166,7 +167,8 @@ def _resolution(check: Check, circumstances: Circumstances) -> str | None:
     if check.loss_margin * calls >= 1:
         return None
     kind = "scored calls" if check.is_score else "calls"
-    least = "one call at its limit" if metric_of(check.metric).is_money else "one bad answer"
+    known = metric_of(check.metric)
+    least = "one call at its limit" if known.is_money else f"one {known.harms.removesuffix('s')}"
     return (
         f"A margin of {_margin(check.margin)} on {metric_name(check.metric)} is finer than the data: it is less"
         f" than {least} among the {calls:,.0f} {kind} of a month. No test can show it; widen the margin."
@@ -184,10 +186,11 @@ def _rough(check: Check, circumstances: Circumstances) -> str | None:
             f"Blue's {name} is hardly known from {history.n:,} {metric_of(check.metric).of}:"
             f" {metric_value(check.metric, check.limit, rate)} is assumed, and the times are as rough as that."
         )
-    bad = "no bad answer" if history.s <= 0 else f"only {history.s:.3g} bad answers"
+    harms = metric_of(check.metric).harms
+    bad = f"no {harms.removesuffix('s')}" if history.s <= 0 else f"only {history.s:.3g} {harms}"
     return (
         f"Blue's {name} is hardly known: {bad} in {history.n:,} {'scored ' if check.is_score else ''}calls."
-        f" {percent(rate, 3)} bad answers are assumed, and the times are as rough as that."
+        f" {percent(rate, 3)} {harms} are assumed, and the times are as rough as that."
     )
 
 

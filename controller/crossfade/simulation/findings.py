@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from crossfade.core.amount import dollars
-from crossfade.core.metric import metric_of
+from crossfade.core.metric import BAD_ANSWERS, metric_of
 from crossfade.core.phase import Phase
-from crossfade.core.sentence import duration, metric_name, sentence
+from crossfade.core.sentence import duration, harm, metric_name, sentence
 from crossfade.simulation.exposure import Borrowed, Exposure
 from crossfade.simulation.replay import Amended, Recorded, Replayed
 
@@ -84,9 +83,9 @@ def _meaning(exposed: Exposure, limits: Mapping[str, float | None]) -> str:
 
 
 def _harm(metric: str, limit: float | None, more: float) -> str:
-    if limit and metric_of(metric).is_money:
-        return f"{dollars(abs(more) * limit)} {'more' if more > 0 else 'less'} spent"
-    return f"{abs(more):,.1f} {'more' if more > 0 else 'fewer'} bad answers by {metric_name(metric)}"
+    known = metric_of(metric)
+    said = harm(metric, limit, more)
+    return f"{said} by {metric_name(metric)}" if known.harms == BAD_ANSWERS and not known.is_money else said
 
 
 def _borrowed(each: Borrowed) -> str:

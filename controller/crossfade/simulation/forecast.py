@@ -19,13 +19,15 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepForecast:
-    """Of one step, if green is blue's equal. Calls are of both variants; None stands where nothing can be said.
+    """Of one step, if green is blue's equal. Calls are of both variants; None stands where nothing can be said. Of a
+    step at which green gets copies alone, `shadow` percent of the calls, no more than `least_seconds` is foreseen.
 
     `slowest` is what it waits for longest: a check's metric, or "bake"; `least_seconds` is the shortest it can last,
     whatever the checks find.
     """
 
     weight: float
+    shadow: float = 0.0
     least_seconds: float | None = None
     slowest: str | None = None
     seconds: Spread | None = None

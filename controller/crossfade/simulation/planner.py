@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 
 from crossfade.core.evidence import Summary
 from crossfade.core.plan import Plan
+from crossfade.core.sentence import duration
 from crossfade.simulation.advice import advice, obstacles
 from crossfade.simulation.chance import chances
 from crossfade.simulation.forecast import LEAST_POINTS, MOST_POINTS, Forecast, Spread, StepForecast
@@ -27,7 +28,10 @@ MOST_TRAFFIC = 1e6
 """Calls a second: more than any route has."""
 FEW = 200
 """Rollouts for a margin to a few parts in a hundred."""
-WITHOUT_SHADOW = "The shadow step is not foreseen: all that follows is of the steps after it."
+WITHOUT_SHADOW = (
+    "How long the shadow step takes is not foreseen, since nobody knows how alike the two Models' answers are: {least}"
+    " at least. It is in none of the numbers; all that follows is of the steps after it."
+)
 BETTER = 0.5
 """Bad answers of a better green, as a share of blue's."""
 
@@ -59,8 +63,12 @@ def plan_ahead(
             settled=settled,
             quick=quick,
         )
-        shadow = StepForecast(weight=0.0, least_seconds=plan.steps[0].bake)
-        return replace(found, steps=(shadow, *found.steps), sentences=(WITHOUT_SHADOW, *found.sentences))
+        first = plan.steps[0]
+        lag = max(check.maturity for check in plan.checks if check.gating) + settled
+        least = max(first.bake, plan.least_buckets * bucket_seconds + lag)
+        shadow = StepForecast(weight=0.0, shadow=first.shadow, least_seconds=least)
+        said = WITHOUT_SHADOW.format(least=duration(least))
+        return replace(found, steps=(shadow, *found.steps), sentences=(said, *found.sentences))
     circumstances = Circumstances(
         traffic=traffic,
         history=history,

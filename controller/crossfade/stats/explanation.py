@@ -33,6 +33,8 @@ from crossfade.stats.worse import BLOCKS, CAP, LEAST_RISES, RESTARTS
 
 Numbers = tuple[float, ...]
 MOST_LARGEST = 5
+LEAST_MOVE = 5e-5
+"""Of log E: a smaller one is 0 as it is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +163,8 @@ class GridPoint:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckArithmetic:
     """One check of one judgement. Of its `judged` buckets, `buckets` are the last, all if all were asked for, and
-    `largest` those that moved the roll-back evidence most, either way, the most first. `pending` is the one of this
-    step that has too few calls yet.
+    `largest` those that moved the roll-back evidence most, either way, the most first, and none that did not. `pending`
+    is the one of this step that has too few calls yet.
     """
 
     check: Check
@@ -214,7 +216,9 @@ def _arithmetic(
     state = carried.state
     last = parts[-1] if parts else None
     tail = range(0 if shown is None else max(0, len(judged) - shown), len(judged))
-    largest = np.argsort(-np.abs(_gained(parts)), kind="stable")[:MOST_LARGEST].tolist()
+    moved = np.abs(_gained(parts))
+    most = np.argsort(-moved, kind="stable")[:MOST_LARGEST]
+    largest = most[moved[most] > LEAST_MOVE].tolist()
     rows = _rows(judged, parts, sorted({*tail, *largest}))
     return CheckArithmetic(
         check=verdict.check,

@@ -58,7 +58,7 @@ def routes() -> ResponseReturnValue:
 
 @needs(Role.VIEWER)
 def route(name: str) -> ResponseReturnValue:
-    return jsonify(declared.route(state().engine, name).effective())
+    return jsonify(declared.route(state().engine, name, now=datetime.now(UTC)).effective())
 
 
 @needs(Role.OPERATOR)

@@ -35,6 +35,8 @@ class Form:
     green: str = ""
     reason: str = ""
     start: bool = True
+    shadow: Line = field(default_factory=lambda: Line(values={}))
+    """The shadow step before the others, blank for none."""
     steps: list[Line] = field(default_factory=list)
     checks: list[Line] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
@@ -70,8 +72,10 @@ def read(sent: MultiDict[str, str]) -> Form:
         start="start" in sent,
     )
     plan: dict[str, Any] = {"steps": [], "checks": []}
+    copies = {name: sent.get(f"shadow-{name}", "").strip() for name in ("shadow", "bake", "approve")}
+    form.shadow = _step("shadow", copies, plan["steps"], form.problems)
     for values in _lines(sent, "step", ("weight", "bake", "approve")):
-        form.steps.append(_step(values, plan["steps"], form.problems) if values["weight"] else Line(values=values))
+        form.steps.append(_step("weight", values, plan["steps"], form.problems))
     for values in _lines(
         sent, "check", ("metric", "margin", "limit", "overdispersion", "on_breach", "maturity", "gating")
     ):
@@ -94,9 +98,12 @@ def _lines(sent: MultiDict[str, str], kind: str, names: tuple[str, ...]) -> list
     ]
 
 
-def _step(values: dict[str, str], into: list[dict[str, Any]], problems: list[Problem]) -> Line:
+def _step(share: str, values: dict[str, str], into: list[dict[str, Any]], problems: list[Problem]) -> Line:
+    """A step of this `share`, weight or shadow; none where that is left empty."""
+    if not values[share]:
+        return Line(values=values)
     path = f"plan.steps[{len(into)}]"
-    step: dict[str, Any] = {"weight": number(values["weight"]), "approve": bool(values["approve"])}
+    step: dict[str, Any] = {share: number(values[share]), "approve": bool(values["approve"])}
     if values["bake"]:
         step["bake"] = _reading(span, f"{path}.bake", problems)(values["bake"])
     into.append(step)

@@ -11,11 +11,12 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from crossfade.core.metric import NAMES
-from crossfade.core.plan import Plan, read_plan
+from crossfade.core.plan import Plan, Step, read_plan
 from crossfade.core.reading import Reader
 from crossfade.core.sentence import duration, metric_difference, standing
 from crossfade.errors import Conflict, Invalid, NotFound, Problem
 from crossfade.server.auth import actor
+from crossfade.server.limits import refuse_unpriced
 from crossfade.server.lookup import Found
 from crossfade.server.pages import form as forms
 from crossfade.server.pages.form import Form, Line
@@ -107,12 +108,16 @@ def _plan(form: Form) -> Plan | None:
 
 def _plan_problems(form: Form) -> list[Problem]:
     reader = Reader(form.body.get("plan"), "plan")
-    read_plan(reader)
+    plan = read_plan(reader)
+    known = {view.model.name: view.model for view in declared.models(state().engine)}
+    blue = {view.route.name: view.route.blue for view in declared.routes(state().engine)}.get(form.route)
+    sides = [known[name] for name in (blue, form.green) if name in known]
+    refuse_unpriced(reader, enumerate(plan.checks), sides)
     return reader.problems
 
 
 def _as_sent(form: Form) -> MultiDict[str, str]:
-    sent: dict[str, str] = {}
+    sent = {f"shadow-{name}": value for name, value in form.shadow.values.items()}
     for kind, lines in (("step", form.steps), ("check", form.checks)):
         for position, line in enumerate(lines):
             sent |= {f"{kind}-{position}-{name}": value for name, value in line.values.items()}
@@ -121,9 +126,9 @@ def _as_sent(form: Form) -> MultiDict[str, str]:
 
 def _field_paths(form: Form) -> set[str]:
     """Every path that has a field to stand beside; problems of other paths are listed above the form."""
-    names = {"weight", "bake", "approve", "metric", "margin", "limit", "overdispersion"}
+    names = {"weight", "shadow", "bake", "approve", "metric", "margin", "limit", "overdispersion"}
     names |= {"on_breach", "maturity", "gating"}
-    lines = {f"{line.path}.{name}" for line in (*form.steps, *form.checks) if line.path for name in names}
+    lines = {f"{line.path}.{name}" for line in (form.shadow, *form.steps, *form.checks) if line.path for name in names}
     return {"route", "green", "reason", *lines, *(f"plan.{name}" for name in (*forms.PLAIN, *forms.SPANS))}
 
 
@@ -140,19 +145,25 @@ def _expectations(plan: Plan, found: Forecast | None) -> list[Expectation]:
         expectations.append(
             Expectation(
                 weight=standing(step.weight, step.shadow),
-                time=_time(ahead) or f"at least {duration(step.bake)}",
-                calls=f"about {ahead.green_calls.median:,.0f} calls on green" if ahead and ahead.green_calls else "",
+                time=_time(step, ahead),
+                calls=_calls(step, ahead, found),
                 gate=f"{'promotion' if plan.is_last(position) else share(following)} opens within: {asked}",
             )
         )
     return expectations
 
 
-def _time(step: StepForecast | None) -> str:
-    """The usual time, and what it seldom passes."""
-    if step is None or step.seconds is None:
-        return ""
-    usual, seldom = duration(step.seconds.median), duration(step.seconds.p90)
+def _calls(step: Step, ahead: StepForecast | None, found: Forecast | None) -> str:
+    if found and step.shadow:
+        return f"up to {found.traffic * 3600 * step.shadow / 100:,.0f} copies an hour"
+    return f"about {ahead.green_calls.median:,.0f} calls on green" if ahead and ahead.green_calls else ""
+
+
+def _time(step: Step, ahead: StepForecast | None) -> str:
+    """The usual time, and what it seldom passes; where nothing is foreseen the shortest."""
+    if ahead is None or ahead.seconds is None:
+        return f"at least {duration(ahead.least_seconds if ahead and ahead.least_seconds else step.bake)}"
+    usual, seldom = duration(ahead.seconds.median), duration(ahead.seconds.p90)
     return f"about {usual}" if usual == seldom else f"about {usual}, seldom over {seldom}"
 
 

@@ -66,6 +66,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
         "quantiles": traffic.quantiles(view),
         "tempering": traffic.tempering(view),
         "costs": traffic.cost_lines(view),
+        "copies_cost": traffic.copies_cost(view) if view.shadow else "",
         "split": traffic.split(view),
         "check_names": names,
         "looks": looks,

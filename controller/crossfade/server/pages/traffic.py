@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from crossfade.core import sentence
 from crossfade.core.outcome import Outcome
 from crossfade.server.pages.words import dollars, share
 from crossfade.server.views import durations
@@ -187,12 +188,18 @@ def cost_lines(view: RolloutView) -> list[Line]:
         if blue is not None or green is not None:
             lines.append(Line(words=words, blue=dollars(blue), green=dollars(green)))
     if view.shadow is not None and view.shadow.copies:
-        lines.append(Line(words="copies of calls, beside blue", blue="–", green=dollars(view.shadow.cost)))
+        lines.append(Line(words="copies of calls, beside blue", blue="–", green=copies_cost(view)))
     tokens = [(v.tokens_in / v.calls, v.tokens_out / v.calls) if v.calls else None for v in _both(view)]
     if any(t and sum(t) for t in tokens):
         said = [f"{t[0]:,.0f} in, {t[1]:,.0f} out" if t else "–" for t in tokens]
         lines.append(Line(words="tokens a call", blue=said[0], green=said[1]))
     return lines
+
+
+def copies_cost(view: RolloutView) -> str:
+    """Of a rollout with a shadow step."""
+    assert view.shadow is not None
+    return sentence.copies_cost(view.shadow.cost, view.shadow.priced, view.shadow.answered)
 
 
 def split(view: RolloutView) -> Split:

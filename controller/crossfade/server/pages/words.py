@@ -8,7 +8,7 @@ from typing import Any
 
 from crossfade.core import amount as amounts
 from crossfade.core import policy
-from crossfade.core.sentence import duration, metric_name, p_value
+from crossfade.core.sentence import duration, harm, metric_name, p_value
 
 PHASES = {
     "pending": ("Pending", "calm"),
@@ -101,6 +101,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "share": share,
     "count": count,
     "dollars": dollars,
+    "harm": harm,
     "metric": metric_name,
     "p_value": p_value,
     "setting": policy.figure,

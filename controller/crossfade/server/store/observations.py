@@ -132,21 +132,23 @@ def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """Green's copies in all: how many, of them `answered`, with their tokens and what they cost in US dollars."""
+    """Green's copies in all: how many, of them `answered`, with their tokens; what those whose cost is known, `priced`,
+    cost in US dollars, None where none is."""
 
     copies: int
     answered: int
     tokens_in: int
     tokens_out: int
-    cost: float
+    priced: int
+    cost: float | None
 
 
 _COPIES = text(
     f"""
     SELECT coalesce(sum(copies), 0)::bigint AS copies, coalesce(sum(calls - raised), 0)::bigint AS answered,
            coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
-           coalesce(sum(cost_sum), 0.0) AS cost
-    FROM {summed.of_rollout("calls, raised, copies, tokens_in, tokens_out, cost_sum")}
+           coalesce(sum(cost_n), 0)::bigint AS priced, sum(cost_sum) FILTER (WHERE cost_n > 0) AS cost
+    FROM {summed.of_rollout("calls, raised, copies, tokens_in, tokens_out, cost_n, cost_sum")}
     WHERE copies > 0
     """  # noqa: S608
 )
@@ -184,6 +186,36 @@ def green_attempts(
     counts = {row.outcome: row.attempts for row in connection.execute(_ATTEMPTS, values)}
     elsewhere: int = connection.execute(_ELSEWHERE, {**values, "green": green}).scalar_one()
     return counts, elsewhere
+
+
+_UNKNOWN = text(
+    """
+    SELECT coalesce(sum((attempts ->> 'unknown')::bigint), 0)::bigint
+    FROM observations
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    """
+)
+_ALL_ATTEMPTS = text(
+    """
+    SELECT coalesce(sum(value::bigint), 0)::bigint
+    FROM observations, jsonb_each_text(attempts)
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
+    """
+)
+
+
+def unknown_attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
+    """The route's attempts since then that failed in an unknown way, of both variants."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    found: int = connection.execute(_UNKNOWN, values).scalar_one()
+    return found
+
+
+def attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
+    """All of the route's attempts since then."""
+    values = {"rollouts": rollouts, "route": route, "since": int(since)}
+    found: int = connection.execute(_ALL_ATTEMPTS, values).scalar_one()
+    return found
 
 
 _SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from crossfade.core.plan import Plan, read_plan
 from crossfade.core.reading import Reader
 from crossfade.server.database import begin
-from crossfade.server.limits import fix_limits
+from crossfade.server.limits import fix_limits, refuse_unpriced
 from crossfade.server.store import declared
 from crossfade.server.usecases.forecast import given_by_hand, read_known, recorded_of
 from crossfade.simulation.calibrate import MOST_REPLAYS, calibrate, measure, started_with
@@ -40,6 +40,7 @@ def calibrate_route(engine: Engine, body: object, *, now: datetime) -> dict[str,
     with begin(engine, snapshot=True) as connection:
         stored = declared.find_route(connection, route)
         plan = fix_limits(connection, part, plan, stored.id, now)
+        refuse_unpriced(part, enumerate(plan.checks), [declared.all_models(connection)[stored.route.blue]])
         reader.check()
         recording = recorded_of(connection, stored, plan, read_known(connection, stored, plan, now), now)
     plan, found = calibrated(

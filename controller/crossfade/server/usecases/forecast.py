@@ -16,7 +16,7 @@ from crossfade.core.reading import Reader
 from crossfade.core.route import Route
 from crossfade.core.sealing import SETTLED
 from crossfade.server.database import begin
-from crossfade.server.limits import fix_limits
+from crossfade.server.limits import fix_limits, refuse_unpriced
 from crossfade.server.recorded import BUCKETS, read_recording
 from crossfade.server.store import declared, observations, rollouts, snapshots
 from crossfade.server.store.declared import StoredRoute
@@ -69,6 +69,7 @@ def plan_route(engine: Engine, body: object, *, now: datetime) -> dict[str, Any]
     with begin(engine, snapshot=True) as connection:
         stored = declared.find_route(connection, route)
         plan = fix_limits(connection, part, plan, stored.id, now)
+        refuse_unpriced(part, enumerate(plan.checks), [declared.all_models(connection)[stored.route.blue]])
         reader.check()
         known = read_known(connection, stored, plan, now)
         recording = recorded_of(connection, stored, plan, known, now)
@@ -134,7 +135,7 @@ def expect(plan: Plan, known: Known, route: Route) -> dict[str, Any]:
     steps = [
         {
             "weight": step.weight,
-            "green_calls_per_hour": round(known.traffic * 3600 * step.weight / 100),
+            "green_calls_per_hour": round(known.traffic * 3600 * (step.shadow or step.weight) / 100),
             "least_seconds": step.least_seconds,
         }
         for step in found.steps

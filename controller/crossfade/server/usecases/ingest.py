@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine
 
 from crossfade.core.callid import BadCallId, CallId, read
 from crossfade.core.metric import SCORE_NAME, SCORE_PREFIX
-from crossfade.core.observation import AHEAD, Batch, read_batch
+from crossfade.core.observation import AHEAD, Batch, Row, read_batch
 from crossfade.core.reading import Reader
 from crossfade.core.sealing import bucket_of
 from crossfade.errors import Invalid, Problem
 from crossfade.server.database import begin
 from crossfade.server.keys import call_id_key
-from crossfade.server.store import journal, observations, partitions, scores, shims, snapshots
+from crossfade.server.store import declared, journal, observations, partitions, scores, shims, snapshots
 from crossfade.server.store.scores import Score
 
 RETENTION = timedelta(days=30)
@@ -43,7 +43,7 @@ def record_batch(engine: Engine, body: object, *, now: datetime, retention: time
         _, length = snapshots.state(connection)
         current = bucket_of(now.timestamp(), length)
         rows = [row if row.bucket <= current else replace(row, bucket=current) for row in batch.rows]
-        observations.append(connection, rows, now)
+        observations.append(connection, _without_false_costs(connection, rows), now)
         shims.seen(connection, batch, now)
         return True
 
@@ -103,6 +103,19 @@ def _check_places(connection: Connection, batch: Batch) -> None:
                 problems.append(Problem(f"rows[{position}].{problem[0]}", problem[1]))
     if problems:
         raise Invalid(problems)
+
+
+def _without_false_costs(connection: Connection, rows: list[Row]) -> list[Row]:
+    """The rows, but free calls of a Model without a price have no known cost: shims from before a price could be
+    missing take it for 0."""
+    if not any(row.cost_n and not row.cost_sum for row in rows):
+        return rows
+    models = declared.all_models(connection)
+    unpriced = {name for name, model in models.items() if model.price is None}
+    return [
+        replace(row, cost_n=0, costs={}) if row.model in unpriced and row.cost_n and not row.cost_sum else row
+        for row in rows
+    ]
 
 
 def _misplaced(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from crossfade.core.phase import Phase, Verb
 from crossfade.core.rollout import Rollout
+from crossfade.core.route import not_taken
 from crossfade.errors import Conflict
 from crossfade.server.store import declared, journal, rollouts, snapshots
 from crossfade.server.store.rollouts import Stored
@@ -72,6 +73,10 @@ def _serve(connection: Connection, stored: Stored, blue: str, now: datetime) -> 
     route = declared.route_by_id(connection, stored.route_id, lock=True)
     if route.deleted:
         raise Conflict(f"route {name!r} was deleted")
+    model = declared.find_model(connection, blue)
+    if model is not None and (lacking := model.lacks(route.route.needs)):
+        # While it did not serve the route, its declaration and the route's were free to part.
+        raise Conflict(not_taken(blue, lacking, name))
     declared.set_blue(connection, stored.route_id, blue, now)
     if live_part(stored.rollout) is None:
         snapshots.bump(connection)

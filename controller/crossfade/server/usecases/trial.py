@@ -26,6 +26,10 @@ from crossfade.server.usecases.snapshot import current_snapshot
 from crossfade.shim.context import Said, with_metadata
 from crossfade.shim.features import held, read_request
 
+NOT_KNOWN = (
+    "Breakers and latency are not known here: each process keeps its own and reports none. This is the order in one"
+    " that has seen no failure; in others a target may be asked later."
+)
 OPERATIONS = ("Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream", "CountTokens")
 
 
@@ -97,6 +101,7 @@ class Trial:
             ],
             "left_out": list(self.left_out),
             "warnings": list(self.warnings),
+            "not_known": NOT_KNOWN,
         }
 
     def _sentences(self) -> list[str]:

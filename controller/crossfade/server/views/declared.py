@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,17 +17,20 @@ from crossfade.errors import NotFound
 from crossfade.server.database import begin
 from crossfade.server.store import declared, rollouts
 from crossfade.server.store.declared import StoredRoute
+from crossfade.server.views.alarm import alarm
 from crossfade.server.views.plain import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteView:
-    """A route, its live rollout (None without), and since when its blue serves it."""
+    """A route, its live rollout (None without), since when its blue serves it, and what is wrong with its calls of late
+    (`views.alarm`), looked up for one route alone."""
 
     id: int
     route: Route
     live: int | None
     blue_since: datetime
+    alarm: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The declaration, with `id`, `live_rollout` and `blue_since` beside it."""
@@ -35,8 +38,8 @@ class RouteView:
         return route_to_dict(self.route) | beside
 
     def effective(self) -> dict[str, Any]:
-        """The same with `policy_in_force`: every setting with its value, default and bounds."""
-        return self.to_dict() | {"policy_in_force": describe_settings(self.route.policy)}
+        """The same with `policy_in_force`, every setting with its value, default and bounds, and the `alarm`."""
+        return self.to_dict() | {"policy_in_force": describe_settings(self.route.policy), "alarm": self.alarm}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +61,15 @@ def routes(engine: Engine) -> list[RouteView]:
         return [_view(stored, live) for stored in declared.all_routes(connection).values()]
 
 
-def route(engine: Engine, name: str) -> RouteView:
+def route(engine: Engine, name: str, *, now: datetime) -> RouteView:
     """Raises `NotFound`, naming the nearest there is."""
-    found = {view.route.name: view for view in routes(engine)}
-    if name not in found:
-        raise NotFound(f"no route is named {name!r}{_nearest(name, found)}")
-    return found[name]
+    with begin(engine, snapshot=True) as connection:
+        found = declared.all_routes(connection)
+        if name not in found:
+            raise NotFound(f"no route is named {name!r}{_nearest(name, found)}")
+        live = rollouts.live_on(connection, found[name].id)
+        ids = {} if live is None else {live.route_id: live.rollout.id}
+        return replace(_view(found[name], ids), alarm=alarm(connection, found[name], now))
 
 
 def models(engine: Engine) -> list[ModelView]:

@@ -15,6 +15,7 @@ from crossfade.server.store import declared, observations, rollouts
 from crossfade.server.store.declared import StoredRoute
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
+from crossfade.server.views.alarm import alarm
 from crossfade.server.views.plain import plain_object
 
 
@@ -46,6 +47,8 @@ class FleetRow:
     left_seconds: float | None = None
     """Of the step's bake time."""
     needs_person: bool = False
+    alarm: str = ""
+    """What is wrong with the route's calls of late, see `views.alarm`."""
     since: datetime | None = None
     """When the rollout's phase or step began."""
 
@@ -79,7 +82,9 @@ def bake_left(stored: Stored, now: datetime) -> float | None:
 def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now: datetime) -> FleetRow:
     if stored is None:
         lately = traffic(connection, route.id, 0, now)
-        return FleetRow(route=route.route.name, blue=route.route.blue, traffic=lately)
+        return FleetRow(
+            route=route.route.name, blue=route.route.blue, traffic=lately, alarm=alarm(connection, route, now)
+        )
     rollout = stored.rollout
     calls, green = observations.step_calls(connection, rollout=rollout.id, route=route.id, step=rollout.step)
     of_green = observations.sums(connection, rollout=rollout.id, route=route.id).get(Variant.GREEN)
@@ -102,5 +107,6 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         green_calls=of_green.calls if of_green else 0,
         left_seconds=bake_left(stored, now),
         needs_person=needs_person(stored),
+        alarm=alarm(connection, route, now),
         since=rollout.ended_at or rollout.step_started_at or rollout.created_at,
     )

@@ -19,6 +19,7 @@ from crossfade.server.store import rollouts as store
 from crossfade.server.store.rollouts import Stored
 from crossfade.server.traffic import traffic
 from crossfade.server.views import checks
+from crossfade.server.views.alarm import alarm
 from crossfade.server.views.durations import DurationView, durations
 from crossfade.server.views.fleet import bake_left, needs_person
 from crossfade.server.views.journal import Entry, entries
@@ -70,7 +71,8 @@ class VariantView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowView:
     """What the shadow step came to, whether it is over or not: of `calls` of the service, `percent` of which were to be
-    copied, green got `copies` and `answered` so many, at a `cost` in US dollars on top of what blue cost.
+    copied, green got `copies` and `answered` so many, at a `cost` in US dollars on top of what blue cost: that of the
+    `priced` ones, None while no copy has a known cost.
     """
 
     percent: float
@@ -79,7 +81,8 @@ class ShadowView:
     answered: int
     tokens_in: int
     tokens_out: int
-    cost: float
+    priced: int
+    cost: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,8 @@ class RolloutView:
     """The last twenty entries, newest first."""
     verbs: tuple[VerbView, ...]
     needs_person: bool
+    alarm: str
+    """What is wrong with the route's calls of late, see `views.alarm`; empty for a rollout that has ended."""
     created_at: datetime
     started_at: datetime | None
     step_started_at: datetime | None
@@ -212,6 +217,7 @@ def rollout(engine: Engine, rollout_id: int, *, now: datetime) -> RolloutView:
             journal=tuple(entries(connection, rollout_id, most=20)),
             verbs=_verbs(value),
             needs_person=needs_person(stored),
+            alarm=alarm(connection, declared.route_by_id(connection, stored.route_id), now) if value.is_live else "",
             created_at=value.created_at,
             started_at=value.started_at,
             step_started_at=value.step_started_at,

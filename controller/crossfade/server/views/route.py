@@ -14,6 +14,7 @@ from crossfade.core.route import Route
 from crossfade.server.database import begin
 from crossfade.server.store import declared, observations, rollouts
 from crossfade.server.store.rollouts import Stored
+from crossfade.server.views.alarm import alarm
 
 LATELY = timedelta(minutes=10)
 MOST_ROLLOUTS = 20
@@ -52,6 +53,8 @@ class RoutePage:
     models: tuple[tuple[str, Model], ...]
     settings: list[dict[str, Any]]
     late: Late
+    alarm: str
+    """What is wrong with the calls of late, see `views.alarm`."""
     live: Stored | None
     past: tuple[Stored, ...]
 
@@ -68,12 +71,14 @@ def route_page(engine: Engine, name: str, *, now: datetime) -> RoutePage:
         models = declared.all_models(connection)
         ids = rollouts.ids_since(connection, stored.id, since)
         found, outcomes, served = observations.late(connection, rollouts=ids, route=stored.id, since=since.timestamp())
+        wrong = alarm(connection, stored, now)
     return RoutePage(
         route=stored.route,
         blue_since=stored.blue_since,
         models=tuple((role, models[name]) for role, name in names),
         settings=describe_settings(stored.route.policy),
         late=Late(**found._mapping, outcomes=outcomes, served=tuple(Served(**each._mapping) for each in served)),
+        alarm=wrong,
         live=live,
         past=tuple(each for each in of_route if not each.rollout.is_live),
     )
