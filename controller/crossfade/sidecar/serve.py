@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copyreg
+import gc
 import logging
 import multiprocessing
 import os
@@ -190,4 +191,8 @@ class Worker(App):
 def worker() -> Worker:
     """What granian calls in each worker process, once."""
     _log()
-    return Worker()
+    made = Worker()
+    # What is there by now stays: to look through it for garbage again and again would hold up calls by tens of ms.
+    gc.collect()
+    gc.freeze()
+    return made
