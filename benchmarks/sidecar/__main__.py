@@ -17,11 +17,9 @@ from benchmarks.sidecar.upstream import upstream
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sidecar", description=__doc__)
-    parser.add_argument("--rounds", type=count, default=15, help="of all gateways in turn (15: about four minutes)")
+    parser.add_argument("--rounds", type=count, default=15, help="of all gateways in turn (15: about five minutes)")
     parser.add_argument("--calls", type=count, default=2000, help="of each gateway in a round (2000)")
-    parser.add_argument(
-        "--seconds", type=count, default=2, help="of calls at a given rate, in a third of the rounds (2)"
-    )
+    parser.add_argument("--seconds", type=count, default=2, help="of calls at a given rate, in every third round (2)")
     parser.add_argument("--streams", type=count, default=300, help="open at a time (300)")
     parser.add_argument("--litellm", metavar="PYTHON", default=sys.executable, help="one that has LiteLLM (this one)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of calls (1)")

@@ -102,7 +102,12 @@ def _running(name: str, command: Sequence[str], told: Mapping[str, str], ready: 
     """The command's process, once it has said where it listens and answers GET `ready` with 200."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CROSSFADE_"))}
     process = subprocess.Popen(
-        command, cwd=CHECKOUT, env=clean | _KEYS | told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=CHECKOUT,
+        env={**clean, **_KEYS, **told},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     try:

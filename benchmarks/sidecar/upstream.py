@@ -30,7 +30,7 @@ _ANSWER = {
     **_USAGE,
 }
 _DELTA = {"contentBlockIndex": 0, "delta": {"text": " quick brown"}, "p": "abcdefghijklmnop"}
-_EVENTS = (
+_EVENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("messageStart", {"role": "assistant", "p": "abcdefgh"}),
     *[("contentBlockDelta", _DELTA)] * PIECES,
     ("contentBlockStop", {"contentBlockIndex": 0, "p": "abcdefgh"}),
