@@ -13,6 +13,10 @@ from benchmarks.faults.cases import CASES
 from benchmarks.faults.clients import CLIENTS
 from benchmarks.shim.imports import STEPS
 from benchmarks.shim.ways import OPERATIONS
+from benchmarks.sidecar.figures import CASES as CASES_OF_GATEWAYS
+from benchmarks.sidecar.figures import CHAT, CONVERSE, SPEAKS
+from benchmarks.sidecar.gateways import FLOOR, SIDECAR
+from benchmarks.sidecar.upstream import LATE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -47,3 +51,24 @@ def test_every_client_is_compared_in_every_case(tmp_path: Path) -> None:
     assert (figures[green, "boto3"]["answered"], figures[green, "crossfade"]["answered"]) == (0.5, 1.0)
     for client in told["missing"]:
         assert f"Not measured: {client}" in done.stdout
+
+
+def test_every_gateway_is_measured_in_every_way_it_speaks(tmp_path: Path) -> None:
+    command = ["-m", "benchmarks.sidecar", "--rounds", "1", "--calls", "20", "--seconds", "1", "--streams", "5"]
+    command += ["--json", str(tmp_path / "told")]
+    done = subprocess.run([sys.executable, *command], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    told = json.loads((tmp_path / "told").read_text())
+    there = SPEAKS.keys() - told["missing"].keys()
+    assert {FLOOR, SIDECAR} <= there
+    spoken = {(face, gateway) for gateway in there for face in SPEAKS[gateway]}
+    for case in CASES_OF_GATEWAYS:
+        found = {(each["face"], each["gateway"]): each for each in told["costs"] if each["of"] == case.of}
+        assert found.keys() == {(face, gateway) for face, gateway in spoken if not (case.http2 and face == CHAT)}
+        assert found[CONVERSE, FLOOR]["ratio"] == 1.0
+        assert all(each["microseconds"] > 0 for each in found.values())
+    assert {each["gateway"] for each in told["held"]} == {each["gateway"] for each in told["added"]} == there
+    for each in told["added"]:
+        assert each["calls"] > 0
+        assert LATE * 1e3 / 2 < each["straight_p50"] <= each["straight_p99"]
+    for gateway in told["missing"]:
+        assert f"Not measured: {gateway}" in done.stdout
