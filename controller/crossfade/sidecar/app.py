@@ -21,8 +21,9 @@ from crossfade.shim.recorder import Recorder
 from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
 from crossfade.sidecar.copies import Copies
-from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, error_answer
+from crossfade.sidecar.drive import Abandoned, Ending, Stream, Untouched, Whole, drive, error_answer
 from crossfade.sidecar.passage import pass_on
+from crossfade.sidecar.presence import Presence
 from crossfade.sidecar.request import (
     ASYNC_PATH,
     BadRequest,
@@ -75,7 +76,7 @@ class App:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
             await self._serve(scope, protocol)
-        except ProtocolClosed:
+        except (ProtocolClosed, Abandoned):
             log.debug("a caller hung up", extra={"action": "caller_left"})
         except BadRequest as refused:
             _send(protocol, _refused(scope.path, refused))
@@ -139,7 +140,7 @@ class App:
             call = self._route(request, said, asked)
             if call is not None:
                 try:
-                    ending, ask = await drive(call, request, self._upstream)
+                    ending, ask = await self._drive(call, request, protocol)
                 except Untouched:
                     pass
                 else:
@@ -172,6 +173,13 @@ class App:
     def _home(self, asked: Asked) -> str:
         """Where a call would have gone without the sidecar."""
         return signed_region(asked.headers) or self._upstream.identity.region
+
+    async def _drive(self, call: Call, request: Request, protocol: HTTPProtocol) -> tuple[Ending, Ask | None]:
+        caller = Presence(protocol)
+        try:
+            return await drive(call, request, self._upstream, caller.left)
+        finally:
+            caller.close()
 
     def _route(self, request: Request, said: Said, asked: Asked) -> Call | None:
         """The call, or None if it is none of any route's."""
@@ -206,7 +214,7 @@ class App:
         if call is None:
             raise BadRequest(f"no route is named {request.model_id!r}; GET /v1/models lists them", 404)
         try:
-            ending, ask = await drive(call, request, self._upstream)
+            ending, ask = await self._drive(call, request, protocol)
         except Untouched:
             raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
         whole = bedrock.whole(call, ending, ask)
