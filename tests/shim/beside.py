@@ -20,6 +20,7 @@ from crossfade.shim.runtime import Shim
 from crossfade.sidecar.app import App, Limits
 from crossfade.sidecar.callers import Callers
 from crossfade.sidecar.identity import Identity
+from crossfade.sidecar.serve import limits as of_granian
 from crossfade.sidecar.upstream import Upstream
 
 
@@ -57,7 +58,7 @@ class Port:
             self.number = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.number}"
         self._app: App | None = None
-        self._under_way = 0
+        self.under_way = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._ready = threading.Event()
 
@@ -66,11 +67,11 @@ class Port:
         if app is None:
             protocol.response_bytes(503, [], b"no test is under way")
             return
-        self._under_way += 1
+        self.under_way += 1
         try:
             await app.__rsgi__(scope, protocol)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
 
     @contextmanager
     def answering(self, app: App, upstream: Upstream) -> Iterator[None]:
@@ -81,10 +82,10 @@ class Port:
         finally:
             self._app = before
             until = time.monotonic() + 10
-            while self._under_way and time.monotonic() < until:
+            while self.under_way and time.monotonic() < until:
                 time.sleep(0.005)
             asyncio.run_coroutine_threadsafe(self._close(app, upstream), self._loop).result(10)
-            assert not self._under_way, "the sidecar does not come to an end with what it was asked"
+            assert not self.under_way, "the sidecar does not come to an end with what it was asked"
 
     @staticmethod
     async def _close(app: App, upstream: Upstream) -> None:
@@ -100,6 +101,7 @@ class Port:
             http=HTTPModes.auto,
             websockets=False,
             log_enabled=False,
+            **of_granian(60),
         )
         self._ready.set()
         await self._server.serve()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 import crossfade
 
 from .conftest import CONVERSE, EAST, FAST, ROUTE, Caller
+from .test_process import until
 
 BODY = json.dumps(CONVERSE).encode()
 
@@ -76,13 +76,6 @@ def leaving(request: pytest.FixtureRequest) -> Iterator[Callable[[Caller], Http1
     yield make
     for one in made:
         one.close()
-
-
-def until(holds: Callable[[], Any]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.01)
 
 
 def recorded(controller: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 
@@ -10,6 +11,8 @@ import pytest
 from crossfade.sidecar.app import Limits
 
 from .conftest import CONVERSE, ROUTE, Caller
+from .test_floods import ASKED, BEGUN, DATA, END_HEADERS, HEADERS, frame
+from .test_process import until
 
 PATH = f"/model/{ROUTE}/converse"
 
@@ -100,6 +103,38 @@ def test_a_client_that_hangs_up_in_its_body_or_before_its_answer_harms_nobody(
             time.sleep(0.01)
     assert caller.converse().status == 200
     assert len(calls()) == 2, "a call under way is finished: Bedrock has begun to answer and to charge"
+
+
+def test_a_client_that_hangs_up_in_its_body_over_http2_is_forgotten_at_once(beside, snapshot, model, port) -> None:
+    caller = beside(snapshot(model("blue")))
+    with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+        connection.sendall(BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED) + frame(DATA, 0, 1, b"{"))
+        until(lambda: port.under_way)
+    until(lambda: not port.under_way, 5)
+
+
+def test_a_body_of_twenty_megabytes_goes_through_and_comes_back_whole(beside, snapshot, model, calls) -> None:
+    text = "mot " * 5_000_000
+    body = {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 10**8}}
+    reply = beside(snapshot(model("blue"))).ask("POST", PATH, body)
+    assert reply.status == 200
+    assert len(reply.json["output"]["message"]["content"][0]["text"]) > 19_000_000
+    assert len(calls()) == 1
+
+
+def test_who_expects_to_be_told_to_go_on_is_told_so_or_refused_before_the_body(beside, snapshot, model, calls) -> None:
+    caller = beside(snapshot(model("blue")), limits=Limits(body=2000))
+    body = json.dumps(CONVERSE).encode()
+    for length, answer in ((len(body), b"HTTP/1.1 100 Continue\r\n"), (2001, b"HTTP/1.1 413 ")):
+        with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+            connection.settimeout(10)
+            head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(answer)
+            if length == len(body):
+                connection.sendall(body)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert len(calls()) == 1
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "0", "1e9", "nan"])

@@ -39,6 +39,20 @@ log = logging.getLogger("crossfade")
 
 MOST_BODY = 25 * 1024 * 1024
 """Bytes of one request: Bedrock's own limit."""
+_MOST_EMPTY = 8
+"""Parts of a body in a row: two may end one; one that broke off over HTTP/2 is nothing but empty parts, without end."""
+_ABOUT = b"""This is Crossfade's sidecar. It speaks Amazon Bedrock's wire protocol, and OpenAI's chat completions:
+
+    AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://HOST:PORT    for the AWS SDKs
+    OPENAI_BASE_URL=http://HOST:PORT/v1                  for the OpenAI SDKs
+
+GET /healthz      whether it runs
+GET /readyz       whether it has its routes
+GET /metrics      counts for Prometheus
+GET /v1/models    the routes
+
+More: docs/sidecar.md of Crossfade.
+"""
 
 
 class Source(Protocol):
@@ -89,8 +103,8 @@ class App:
     async def _serve(self, scope: Scope, protocol: HTTPProtocol) -> None:
         if scope.proto != "http":
             raise BadRequest("only HTTP is spoken here", 426)
-        if scope.method == "GET" and scope.path in ("/healthz", "/readyz"):
-            _send(protocol, self._health(scope.path))
+        if scope.method == "GET" and scope.path in ("/", "/healthz", "/readyz"):
+            _send(protocol, self._told(scope.path))
             return
         asked = _asked(scope)
         signed = self._callers.admit(asked)
@@ -105,7 +119,10 @@ class App:
         else:
             await self._bedrock(asked, body, protocol)
 
-    def _health(self, path: str) -> Whole:
+    def _told(self, path: str) -> Whole:
+        """What anybody may know."""
+        if path == "/":
+            return Whole(200, [("content-type", "text/plain")], _ABOUT)
         if path == "/readyz" and self._source.snapshot is None:
             return Whole(503, [("content-type", "text/plain")], b"no snapshot yet: calls go to Bedrock as they are\n")
         return Whole(200, [("content-type", "text/plain")], b"ok\n")
@@ -121,11 +138,15 @@ class App:
             async with asyncio.timeout(self._limits.body_seconds):
                 if length.isdecimal():  # bounded already
                     return bytes(await protocol())
+                empty = 0
                 async for part in protocol:
                     parts.append(part)
                     size += len(part)
                     if size > self._limits.body:
                         raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
+                    empty = 0 if part else empty + 1
+                    if empty > _MOST_EMPTY:
+                        raise BadRequest("the body broke off")
         except TimeoutError:
             raise BadRequest(f"the body was not there after {self._limits.body_seconds:g} s", 408) from None
         return b"".join(parts)
