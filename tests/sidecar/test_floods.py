@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import hpack
+import httpx
 import pytest
 
 import crossfade
 from crossfade.sidecar.app import Limits
 from crossfade.sidecar.serve import MOST_HEAD
 
-from .conftest import ROUTE, Process
+from .conftest import CONVERSE, ROUTE, Process
 from .test_process import ready, until
 
 PATH = f"/model/{ROUTE}/converse"
@@ -39,7 +40,12 @@ def packed(*headers: tuple[str, str]) -> bytes:
     return bytes(hpack.Encoder().encode(headers, huffman=False))
 
 
-ASKED = packed((":method", "POST"), (":path", PATH), (":scheme", "http"), (":authority", "x"))
+def asked(path: str) -> bytes:
+    """A head of HTTP/2."""
+    return packed((":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "x"))
+
+
+ASKED = asked(PATH)
 BEGUN = PREFACE + frame(SETTINGS, 0, 0)
 
 
@@ -208,8 +214,8 @@ def test_a_stream_that_nobody_reads_harms_nobody_and_is_there_when_it_is_read(
 ) -> None:
     caller = beside(snapshot(model("blue")))
     text = "word " * 2_000_000
-    asked = {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 10**8}}
-    body = json.dumps(asked).encode()
+    request = {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 10**8}}
+    body = json.dumps(request).encode()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(10)
@@ -231,6 +237,12 @@ def test_a_stream_that_nobody_reads_harms_nobody_and_is_there_when_it_is_read(
     assert b"messageStop" in answer
 
 
+UNREAD = (
+    PREFACE
+    + frame(SETTINGS, 0, 0, bytes([0, 4, 0, 0, 0, 0]))  # not a byte of any answer may be sent
+    + frame(HEADERS, END_HEADERS, 1, asked(f"{PATH}-stream"))
+    + frame(DATA, END_STREAM, 1, json.dumps(CONVERSE).encode())
+)
 SLOW = {
     "half a head": (HEAD, b""),
     "a head that drips": (HEAD, b"X-A: a\r\n"),
@@ -238,13 +250,18 @@ SLOW = {
     "HTTP/2, idle": (BEGUN, b""),
     "HTTP/2, half a frame": (BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED)[:12], b""),
     "HTTP/2, half a head": (BEGUN + frame(HEADERS, 0, 1, ASKED), b""),
+    "HTTP/2, a stream that nobody reads": (UNREAD, b""),
 }
+NEVER_BEGUN = (b"", b"PRI * HTTP/2.0")
+"""granian keeps such connections."""
 
 
 def test_who_sends_a_head_slowly_or_is_silent_is_cut_off(snapshot, model, controller, environment, calls) -> None:
     controller.serve_snapshot(snapshot(model("blue")))
     with Process(CROSSFADE_SIDECAR_HEAD_SECONDS="1", **environment) as process, contextlib.ExitStack() as stack:
         caller = ready(process)
+        for sent in NEVER_BEGUN:
+            stack.enter_context(socket.create_connection(("127.0.0.1", process.port))).sendall(sent)
         began = time.monotonic()
         connections = {}
         for name, (sent, _) in SLOW.items():
@@ -265,4 +282,16 @@ def test_who_sends_a_head_slowly_or_is_silent_is_cut_off(snapshot, model, contro
                 del left[name]
         assert not left
         assert caller.converse().status == 200
-    assert len(calls()) == 1
+    assert len(calls()) == 2
+
+
+def test_who_waits_for_a_slow_answer_over_http2_gives_its_sign_of_life_and_is_answered(
+    snapshot, model, sandbox, controller, environment
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    sandbox.fault("latency", seconds=4.0)
+    with Process(CROSSFADE_SIDECAR_HEAD_SECONDS="1", **environment) as process:
+        ready(process)
+        with httpx.Client(http1=False, http2=True, timeout=20, trust_env=False) as client:
+            answer = client.post(f"http://127.0.0.1:{process.port}{PATH}", json=CONVERSE)
+    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)

@@ -128,3 +128,24 @@ def test_a_call_that_is_answered_all_the_same_is_counted_as_answered(
     until(lambda: recorded(controller))
     assert controller.total("outcomes") == {"ok": 1}
     assert [asked[:2] for asked in calls()] == [(EAST, "blue")]
+
+
+def test_no_second_region_is_hedged_on_for_a_caller_that_left(
+    beside, snapshot, model, sandbox, controller, calls
+) -> None:
+    hedging = replace(
+        FAST, deadline=60, hedge=True, hedge_share=1.0, slow_samples=5, slow_factor=100, prefer_factor=100
+    )
+    caller = beside(snapshot(model("blue"), policy=hedging))
+    sandbox.fault("latency", seconds=0.3)
+    for _ in range(6):
+        assert caller.converse().status == 200
+    sandbox.clear()
+    sandbox.clear_log()
+    sandbox.fault("latency", seconds=1.5, region=EAST)
+    client = Http1(caller.port)
+    client.ask(f"/model/{ROUTE}/converse")
+    until(lambda: sandbox.counts()["in_flight"])
+    client.leave()
+    until(lambda: recorded(controller) and controller.total("calls") == 7)
+    assert [asked[0] for asked in calls()] == [EAST]

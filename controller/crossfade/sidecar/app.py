@@ -39,8 +39,9 @@ log = logging.getLogger("crossfade")
 
 MOST_BODY = 25 * 1024 * 1024
 """Bytes of one request: Bedrock's own limit."""
-_MOST_EMPTY = 8
-"""Parts of a body in a row: two may end one; one that broke off over HTTP/2 is nothing but empty parts, without end."""
+_MOST_EMPTY = {"2": 2}
+"""Empty parts at the end of a body that is whole, by version of HTTP, else 1. granian tells in no other way that one
+broke off, or is badly chunked: then more of them come, over HTTP/2 without end."""
 _ABOUT = b"""This is Crossfade's sidecar. It speaks Amazon Bedrock's wire protocol, and OpenAI's chat completions:
 
     AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://HOST:PORT    for the AWS SDKs
@@ -108,7 +109,7 @@ class App:
             return
         asked = _asked(scope)
         signed = self._callers.admit(asked)
-        body = await self._body(asked, protocol)
+        body = await self._body(asked, protocol, _MOST_EMPTY.get(scope.http_version, 1))
         if signed is not None:
             self._callers.verify(asked, signed, body)
         if scope.method == "GET" and scope.path == "/metrics":
@@ -127,7 +128,7 @@ class App:
             return Whole(503, [("content-type", "text/plain")], b"no snapshot yet: calls go to Bedrock as they are\n")
         return Whole(200, [("content-type", "text/plain")], b"ok\n")
 
-    async def _body(self, asked: Asked, protocol: HTTPProtocol) -> bytes:
+    async def _body(self, asked: Asked, protocol: HTTPProtocol, most_empty: int) -> bytes:
         length = asked.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limits.body:
             raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
@@ -145,8 +146,8 @@ class App:
                     if size > self._limits.body:
                         raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
                     empty = 0 if part else empty + 1
-                    if empty > _MOST_EMPTY:
-                        raise BadRequest("the body broke off")
+                    if empty > most_empty:
+                        raise BadRequest("the body broke off, or is not chunked as it should be")
         except TimeoutError:
             raise BadRequest(f"the body was not there after {self._limits.body_seconds:g} s", 408) from None
         return b"".join(parts)
