@@ -21,7 +21,8 @@ from crossfade.core.route import Route
 from crossfade.shim import runtime
 from crossfade.shim.settings import read_settings
 
-from ..shim.beside import Beside
+from ..shim.beside import Port
+from ..shim.beside import sidecar as sidecar_at
 from .frameworks import EVERY, IN_PROCESS, find
 
 ROUTE = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
@@ -78,9 +79,9 @@ class OfNow:
 
 
 @pytest.fixture(scope="module")
-def sidecar(session: Any) -> Iterator[Beside]:
-    with Beside(OfNow(), session._session) as running:
-        yield running
+def sidecar(session: Any) -> Iterator[Port]:
+    with Port() as port, sidecar_at(port, OfNow(), session._session):
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from contextlib import closing
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Self
 
 from granian.constants import HTTPModes, Interfaces
@@ -20,6 +20,7 @@ from crossfade.shim.runtime import Shim
 from crossfade.sidecar.app import App, Limits
 from crossfade.sidecar.callers import Callers
 from crossfade.sidecar.identity import Identity
+from crossfade.sidecar.serve import limits as of_granian
 from crossfade.sidecar.upstream import Upstream
 
 
@@ -45,43 +46,65 @@ class OfShim:
         return ""
 
 
-class Beside:
-    """`with Beside(shim, session) as sidecar`: it listens at `sidecar.url`, on loopback."""
+class Port:
+    """`with Port() as port`: granian, listening at `port.url` on loopback, for many sidecars one after another.
 
-    def __init__(
-        self,
-        shim: Shim,
-        session: Any,
-        *,
-        callers: Callers | None = None,
-        limits: Limits | None = None,
-        upstream: str | None = None,
-    ) -> None:
+    One embedded server for all tests: started anew for each it is slower, and has crashed the process once.
+    """
+
+    def __init__(self) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._shim, self._session, self._own = shim, session, upstream
-        self._callers, self._limits = callers or Callers(), limits or Limits()
+            self.number = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.number}"
+        self._app: App | None = None
+        self.under_way = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._ready = threading.Event()
 
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        app = self._app
+        if app is None:
+            protocol.response_bytes(503, [], b"no test is under way")
+            return
+        self.under_way += 1
+        try:
+            await app.__rsgi__(scope, protocol)
+        finally:
+            self.under_way -= 1
+
+    @contextmanager
+    def answering(self, app: App, upstream: Upstream) -> Iterator[None]:
+        """Lets this App answer; at the end, what is under way is waited for, so that it is in no other test's way."""
+        before, self._app = self._app, app
+        try:
+            yield
+        finally:
+            self._app = before
+            until = time.monotonic() + 10
+            while self.under_way and time.monotonic() < until:
+                time.sleep(0.005)
+            asyncio.run_coroutine_threadsafe(self._close(app, upstream), self._loop).result(10)
+            assert not self.under_way, "the sidecar does not come to an end with what it was asked"
+
+    @staticmethod
+    async def _close(app: App, upstream: Upstream) -> None:
+        await app.copies.end(time.monotonic())
+        await upstream.close()
+
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        upstream = Upstream(Identity(self._session), self._own)
-        app = App(OfShim(self._shim), upstream, self._callers, self._limits)
-        self._shim.shadow = app.copies  # what `health` tells of
         self._server = Server(
-            app,
-            port=self.port,
+            self,
+            port=self.number,
             interface=Interfaces.RSGI,
             http=HTTPModes.auto,
             websockets=False,
             log_enabled=False,
+            **of_granian(60),
         )
         self._ready.set()
         await self._server.serve()
-        await upstream.close()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,14 +112,30 @@ class Beside:
         until = time.monotonic() + 10
         while time.monotonic() < until:
             with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if probe.connect_ex(("127.0.0.1", self.number)) == 0:
                     return self
             time.sleep(0.01)
         raise AssertionError("the sidecar does not listen")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._server.stop)
         self._thread.join(10)
         assert not self._thread.is_alive()
+
+
+@contextmanager
+def sidecar(
+    port: Port,
+    shim: Shim,
+    session: Any,
+    *,
+    callers: Callers | None = None,
+    limits: Limits | None = None,
+    upstream: str | None = None,
+) -> Iterator[None]:
+    """What listens at the port is a sidecar around this shim."""
+    requests = Upstream(Identity(session), upstream)
+    app = App(OfShim(shim), requests, callers or Callers(), limits or Limits())
+    shim.shadow = app.copies  # what `health` tells of
+    with port.answering(app, requests):
+        yield

@@ -33,7 +33,7 @@ from crossfade.shim import client as shim_client
 from crossfade.shim import context, runtime
 from crossfade.shim import settings as shim_settings
 
-from .beside import Beside
+from .beside import Port, sidecar
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `service`: test files are not a package
 
@@ -190,6 +190,12 @@ def controller() -> Iterator[FakeController]:
     found.stop()
 
 
+@pytest.fixture(scope="session")
+def port() -> Iterator[Port]:
+    with Port() as listening:
+        yield listening
+
+
 _ids = itertools.count(1)
 
 
@@ -249,9 +255,17 @@ def settings(controller: FakeController, tmp_path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def loader() -> Any:
+    """botocore's own reader of service models, with what it has read: that takes longer than most tests."""
+    return boto3.session.Session()._session.get_component("data_loader")
+
+
 @pytest.fixture
-def session() -> boto3.session.Session:
-    return boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
+def session(loader: Any) -> boto3.session.Session:
+    made = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=EAST)
+    made._session.register_component("data_loader", loader)
+    return made
 
 
 CONTRACT = (
@@ -285,7 +299,11 @@ def face(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def routed(
-    face: str, controller: FakeController, settings: dict[str, Any], session: boto3.session.Session
+    face: str,
+    request: pytest.FixtureRequest,
+    controller: FakeController,
+    settings: dict[str, Any],
+    session: boto3.session.Session,
 ) -> Iterator[Callable[..., Any]]:
     """Installs Crossfade with a snapshot and makes a client; `config` goes to botocore's Config."""
     with ExitStack() as stack:
@@ -294,7 +312,8 @@ def routed(
             controller.serve_snapshot(snapshot)
             shim_client._warned.clear()
             if face == "sidecar":
-                client = stack.enter_context(beside(session, settings, config))
+                port = request.getfixturevalue("port")
+                client = stack.enter_context(beside(port, session, settings, config))
             else:
                 crossfade.install(session, **settings)
                 client = session.client("bedrock-runtime", config=Config(**config))
@@ -329,15 +348,17 @@ class Closing(EventStream):
 
 
 @contextmanager
-def beside(session: boto3.session.Session, settings: dict[str, Any], config: dict[str, Any]) -> Iterator[Any]:
+def beside(
+    port: Port, session: boto3.session.Session, settings: dict[str, Any], config: dict[str, Any]
+) -> Iterator[Any]:
     """A plain client of a sidecar's, whose shim is this process's. What the sidecar says in headers, and is told in
     them, stands where the shim has it."""
     shim = runtime.begin(shim_settings.read_settings(settings))
     shim.feed.wait_for_first(5)
-    with Beside(shim, session._session) as sidecar:
+    with sidecar(port, shim, session._session):
         client = session.client(
             "bedrock-runtime",
-            endpoint_url=sidecar.url,
+            endpoint_url=port.url,
             config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 30} | config),
         )
 

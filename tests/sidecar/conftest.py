@@ -22,7 +22,7 @@ from crossfade.core.snapshot import Snapshot
 from crossfade.shim import runtime
 from crossfade.shim.settings import read_settings
 
-from ..shim.beside import Beside
+from ..shim.beside import Port, sidecar
 from ..shim.conftest import (  # noqa: F401 (fixtures)
     EAST,
     FAST,
@@ -31,7 +31,9 @@ from ..shim.conftest import (  # noqa: F401 (fixtures)
     calls,
     controller,
     fast,
+    loader,
     model,
+    port,
     sandbox,
     sandbox_process,
     session,
@@ -79,8 +81,13 @@ class Caller:
 
 
 @pytest.fixture
-def beside(controller: Any, settings: dict[str, Any], session: Any) -> Iterator[Callable[..., Caller]]:  # noqa: F811
-    """Starts a sidecar in a thread, with a snapshot; further arguments go to `Beside`."""
+def beside(
+    port: Port,  # noqa: F811
+    controller: Any,  # noqa: F811
+    settings: dict[str, Any],  # noqa: F811
+    session: Any,  # noqa: F811
+) -> Iterator[Callable[..., Caller]]:
+    """Starts a sidecar in a thread, with a snapshot; further arguments go to `sidecar`."""
     with ExitStack() as stack:
 
         def make(snapshot: Snapshot | None = None, **more: Any) -> Caller:
@@ -89,7 +96,8 @@ def beside(controller: Any, settings: dict[str, Any], session: Any) -> Iterator[
             shim = runtime.begin(read_settings(settings))
             if snapshot is not None:
                 assert shim.feed.wait_for_first(5)
-            return Caller(stack.enter_context(Beside(shim, session._session, **more)).port)
+            stack.enter_context(sidecar(port, shim, session._session, **more))
+            return Caller(port.number)
 
         yield make
 

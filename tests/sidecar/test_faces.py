@@ -18,6 +18,7 @@ from crossfade.core.route import Route
 from crossfade.core.rule import Rule, When
 from crossfade.core.snapshot import Entry
 from crossfade.shim import runtime
+from crossfade.sidecar.callers import Callers
 
 from .conftest import CONVERSE, EAST, ROUTE, WEST, Caller
 
@@ -148,6 +149,16 @@ def test_without_a_snapshot_it_is_alive_not_ready_and_passes_everything_on(besid
     assert caller.ask("GET", "/healthz").status == 200
     assert caller.ask("GET", "/readyz").status == 503
     assert caller.converse(ECHO).status == 200
+
+
+def test_who_opens_it_in_a_browser_is_told_what_it_is(beside, snapshot, model, calls) -> None:
+    caller = beside(snapshot(model("blue")), callers=Callers(tokens=("a secret of sixteen",)))
+    reply = caller.ask("GET", "/")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain")
+    for word in (b"Crossfade", b"/healthz", b"/readyz", b"/metrics", b"/v1/models", b"docs/sidecar.md"):
+        assert word in reply.body
+    assert caller.ask("GET", "/v1/models").status == 401
+    assert calls() == []
 
 
 def test_bedrock_that_cannot_be_reached_is_503_in_words(beside, snapshot, model) -> None:

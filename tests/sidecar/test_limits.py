@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 
+import hpack
 import pytest
 
+import crossfade
 from crossfade.sidecar.app import Limits
 
 from .conftest import CONVERSE, ROUTE, Caller
+from .test_floods import ASKED, BEGUN, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, RESET, flood, frame, packed
+from .test_process import until
 
 PATH = f"/model/{ROUTE}/converse"
+ASKING = json.dumps(CONVERSE).encode()
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = packed(("content-length", "4000"))
 
 
 def raw(caller: Caller, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -100,6 +108,79 @@ def test_a_client_that_hangs_up_in_its_body_or_before_its_answer_harms_nobody(
             time.sleep(0.01)
     assert caller.converse().status == 200
     assert len(calls()) == 2, "a call under way is finished: Bedrock has begun to answer and to charge"
+
+
+BROKEN = {
+    "chunked": (CHUNKED, b"%x\r\n%b\r\n" % (len(ASKING), ASKING)),
+    "in a chunk": (CHUNKED, b"fff\r\n" + ASKING),
+    "length": (HEAD + b"Content-Length: 4000\r\n\r\n", ASKING),
+    "HTTP/2": (BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED), frame(DATA, 0, 1, ASKING)),
+    "HTTP/2 with length": (BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED + LONG), frame(DATA, 0, 1, ASKING)),
+    "HTTP/2, reset": (
+        BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED),
+        frame(DATA, 0, 1, ASKING) + frame(RESET, 0, 1, bytes([0, 0, 0, 8])),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_body_that_breaks_off_is_no_request_and_is_forgotten_at_once(
+    beside, snapshot, model, controller, calls, port, how
+) -> None:
+    caller = beside(snapshot(model("blue")))
+    head, body = BROKEN[how]
+    with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+        connection.sendall(head)
+        until(lambda: port.under_way)
+        connection.sendall(body)
+    until(lambda: not port.under_way, 5)
+    assert calls() == []
+    crossfade.flush()
+    assert controller.rows() == []
+
+
+def test_bad_chunks_are_400(beside, snapshot, model, calls) -> None:
+    caller = beside(snapshot(model("blue")))
+    answer = raw(caller, CHUNKED, b"%x\r\n%b\r\nzz\r\n" % (len(ASKING), ASKING))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert calls() == []
+
+
+@pytest.mark.parametrize(("ends"), [True, False])
+def test_a_body_over_http2_without_a_length_is_whole_where_its_stream_ends(
+    beside, snapshot, model, calls, ends
+) -> None:
+    caller = beside(snapshot(model("blue")))
+    last = b"" if ends else frame(DATA, END_STREAM, 1)  # many clients end with a frame of its own
+    sent = frame(DATA, END_STREAM if ends else 0, 1, ASKING) + last
+    heard = flood(caller.port, BEGUN + frame(HEADERS, END_HEADERS, 1, ASKED) + sent)
+    [answer] = heard.of(HEADERS)
+    assert dict(hpack.Decoder().decode(answer.content))[":status"] == "200"
+    assert len(calls()) == 1
+
+
+def test_a_body_of_twenty_megabytes_goes_through_and_comes_back_whole(beside, snapshot, model, calls) -> None:
+    text = "mot " * 5_000_000
+    body = {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 10**8}}
+    reply = beside(snapshot(model("blue"))).ask("POST", PATH, body)
+    assert reply.status == 200
+    assert len(reply.json["output"]["message"]["content"][0]["text"]) > 19_000_000
+    assert len(calls()) == 1
+
+
+def test_who_expects_to_be_told_to_go_on_is_told_so_or_refused_before_the_body(beside, snapshot, model, calls) -> None:
+    caller = beside(snapshot(model("blue")), limits=Limits(body=2000))
+    body = json.dumps(CONVERSE).encode()
+    for length, answer in ((len(body), b"HTTP/1.1 100 Continue\r\n"), (2001, b"HTTP/1.1 413 ")):
+        with socket.create_connection(("127.0.0.1", caller.port)) as connection:
+            connection.settimeout(10)
+            head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(answer)
+            if length == len(body):
+                connection.sendall(body)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert len(calls()) == 1
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "0", "1e9", "nan"])

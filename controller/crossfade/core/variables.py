@@ -40,6 +40,7 @@ KNOWN = frozenset(
         "SIDECAR_TOKEN_FILE",
         "SIDECAR_KEYS_FILE",
         "SIDECAR_MOST_BODY",
+        "SIDECAR_HEAD_SECONDS",
         "SIDECAR_BODY_SECONDS",
     )
 )

@@ -21,8 +21,9 @@ from crossfade.shim.recorder import Recorder
 from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region
 from crossfade.sidecar.copies import Copies
-from crossfade.sidecar.drive import Ending, Stream, Untouched, Whole, drive, error_answer
+from crossfade.sidecar.drive import Abandoned, Ending, Stream, Untouched, Whole, drive, error_answer
 from crossfade.sidecar.passage import pass_on
+from crossfade.sidecar.presence import Presence
 from crossfade.sidecar.request import (
     ASYNC_PATH,
     BadRequest,
@@ -38,6 +39,21 @@ log = logging.getLogger("crossfade")
 
 MOST_BODY = 25 * 1024 * 1024
 """Bytes of one request: Bedrock's own limit."""
+_MOST_EMPTY = {"2": 2}
+"""Empty parts at the end of a body that is whole, by version of HTTP, else 1. granian tells in no other way that one
+broke off, or is badly chunked: then more of them come, over HTTP/2 without end."""
+_ABOUT = b"""This is Crossfade's sidecar. It speaks Amazon Bedrock's wire protocol, and OpenAI's chat completions:
+
+    AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://HOST:PORT    for the AWS SDKs
+    OPENAI_BASE_URL=http://HOST:PORT/v1                  for the OpenAI SDKs
+
+GET /healthz      whether it runs
+GET /readyz       whether it has its routes
+GET /metrics      counts for Prometheus
+GET /v1/models    the routes
+
+More: docs/sidecar.md of Crossfade.
+"""
 
 
 class Source(Protocol):
@@ -75,7 +91,7 @@ class App:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
             await self._serve(scope, protocol)
-        except ProtocolClosed:
+        except (ProtocolClosed, Abandoned):
             log.debug("a caller hung up", extra={"action": "caller_left"})
         except BadRequest as refused:
             _send(protocol, _refused(scope.path, refused))
@@ -88,12 +104,12 @@ class App:
     async def _serve(self, scope: Scope, protocol: HTTPProtocol) -> None:
         if scope.proto != "http":
             raise BadRequest("only HTTP is spoken here", 426)
-        if scope.method == "GET" and scope.path in ("/healthz", "/readyz"):
-            _send(protocol, self._health(scope.path))
+        if scope.method == "GET" and scope.path in ("/", "/healthz", "/readyz"):
+            _send(protocol, self._told(scope.path))
             return
         asked = _asked(scope)
         signed = self._callers.admit(asked)
-        body = await self._body(asked, protocol)
+        body = await self._body(asked, protocol, _MOST_EMPTY.get(scope.http_version, 1))
         if signed is not None:
             self._callers.verify(asked, signed, body)
         if scope.method == "GET" and scope.path == "/metrics":
@@ -104,12 +120,15 @@ class App:
         else:
             await self._bedrock(asked, body, protocol)
 
-    def _health(self, path: str) -> Whole:
+    def _told(self, path: str) -> Whole:
+        """What anybody may know."""
+        if path == "/":
+            return Whole(200, [("content-type", "text/plain")], _ABOUT)
         if path == "/readyz" and self._source.snapshot is None:
             return Whole(503, [("content-type", "text/plain")], b"no snapshot yet: calls go to Bedrock as they are\n")
         return Whole(200, [("content-type", "text/plain")], b"ok\n")
 
-    async def _body(self, asked: Asked, protocol: HTTPProtocol) -> bytes:
+    async def _body(self, asked: Asked, protocol: HTTPProtocol, most_empty: int) -> bytes:
         length = asked.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limits.body:
             raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
@@ -120,11 +139,15 @@ class App:
             async with asyncio.timeout(self._limits.body_seconds):
                 if length.isdecimal():  # bounded already
                     return bytes(await protocol())
+                empty = 0
                 async for part in protocol:
                     parts.append(part)
                     size += len(part)
                     if size > self._limits.body:
                         raise BadRequest(f"the body is over {self._limits.body} bytes", 413)
+                    empty = 0 if part else empty + 1
+                    if empty > most_empty:
+                        raise BadRequest("the body broke off, or is not chunked as it should be")
         except TimeoutError:
             raise BadRequest(f"the body was not there after {self._limits.body_seconds:g} s", 408) from None
         return b"".join(parts)
@@ -139,7 +162,7 @@ class App:
             call = self._route(request, said, asked)
             if call is not None:
                 try:
-                    ending, ask = await drive(call, request, self._upstream)
+                    ending, ask = await self._drive(call, request, protocol)
                 except Untouched:
                     pass
                 else:
@@ -172,6 +195,13 @@ class App:
     def _home(self, asked: Asked) -> str:
         """Where a call would have gone without the sidecar."""
         return signed_region(asked.headers) or self._upstream.identity.region
+
+    async def _drive(self, call: Call, request: Request, protocol: HTTPProtocol) -> tuple[Ending, Ask | None]:
+        caller = Presence(protocol)
+        try:
+            return await drive(call, request, self._upstream, caller.left)
+        finally:
+            caller.close()
 
     def _route(self, request: Request, said: Said, asked: Asked) -> Call | None:
         """The call, or None if it is none of any route's."""
@@ -206,7 +236,7 @@ class App:
         if call is None:
             raise BadRequest(f"no route is named {request.model_id!r}; GET /v1/models lists them", 404)
         try:
-            ending, ask = await drive(call, request, self._upstream)
+            ending, ask = await self._drive(call, request, protocol)
         except Untouched:
             raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
         whole = bedrock.whole(call, ending, ask)

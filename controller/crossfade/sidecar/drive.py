@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -60,17 +60,35 @@ Brought = Whole | Stream | None
 Ending = Whole | Stream | Busy | Unavailable
 
 
+Left = Callable[[float], Awaitable[bool]]
+"""Lets so many seconds pass, fewer if the caller leaves; whether it has left."""
+
+
 class Untouched(Exception):  # noqa: N818
     """A fault of ours before anything was sent: the call goes to Bedrock as it is."""
 
 
-async def drive(call: Call, request: Request, upstream: Upstream) -> tuple[Ending, Ask | None]:
-    """What the caller gets, and from where. The call is recorded, or will be when its stream ends."""
+class Abandoned(Exception):  # noqa: N818
+    """The caller has left: there is nobody to answer."""
+
+
+async def stays(seconds: float) -> bool:
+    """A `Left` of whoever does not leave."""
+    await asyncio.sleep(seconds)
+    return False
+
+
+async def drive(call: Call, request: Request, upstream: Upstream, left: Left = stays) -> tuple[Ending, Ask | None]:
+    """What the caller gets, and from where. The call is recorded, or will be when its stream ends.
+
+    Once the caller has left nothing more is asked or waited for: recorded as abandoned, raises `Abandoned`. What is
+    under way then is finished first, since Bedrock charges for it all the same.
+    """
     with call.span:
-        return await _drive(call, request, upstream)
+        return await _drive(call, request, upstream, left)
 
 
-async def _drive(call: Call, request: Request, upstream: Upstream) -> tuple[Ending, Ask | None]:
+async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -> tuple[Ending, Ask | None]:
     try:
         steps = course(call)
         step = next(steps)
@@ -89,11 +107,15 @@ async def _drive(call: Call, request: Request, upstream: Upstream) -> tuple[Endi
         while True:
             match step:
                 case Ask():
+                    if asked is not None and await left(0.0):
+                        _take_back(call, step, asked)
+                        raise Abandoned
                     asked = step
-                    brought, came = await _asked(call, step, request, upstream)
+                    brought, came = await _asked(call, step, request, upstream, left)
                     news = came
                 case Wait(seconds):
-                    await asyncio.sleep(seconds)
+                    if await left(seconds):
+                        raise Abandoned
                     news = None
                 case Refresh():
                     news = await upstream.identity.renew()
@@ -114,10 +136,19 @@ async def _drive(call: Call, request: Request, upstream: Upstream) -> tuple[Endi
                 assert brought is not None
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return brought, asked
-    except BaseException:
+    except BaseException as end:
         # Recorded already, unless this very task is being ended: that a copy is given up says nothing of green.
-        call.unanswered(abandoned=call.is_copy)
+        call.unanswered(abandoned=call.is_copy or isinstance(end, Abandoned))
         raise
+
+
+def _take_back(call: Call, ask: Ask, last: Ask) -> None:
+    """An attempt that the course has decided on is not made."""
+    call.board.release(ask.stop.target)
+    if ask.stop is last.stop:
+        call.retries -= 1
+    else:
+        call.failovers -= 1
 
 
 def _as_it_came(failure: Failure) -> Whole:
@@ -149,14 +180,14 @@ def error_answer(status: int, code: str, message: str) -> Whole:
 Answered = tuple[Brought, Told | Begun | Failure]
 
 
-async def _asked(call: Call, ask: Ask, request: Request, upstream: Upstream) -> tuple[Brought, Came]:
+async def _asked(call: Call, ask: Ask, request: Request, upstream: Upstream, left: Left) -> tuple[Brought, Came]:
     """An attempt; where it may be hedged and is late, two, of which the first good answer counts."""
     if ask.hedge is None:
         return await _attempt(call, ask, request, upstream)
     tasks: list[asyncio.Task[Answered]] = [asyncio.create_task(_attempt(call, ask, request, upstream))]
     try:
         await asyncio.wait(tasks, timeout=max(0.0, ask.hedge.at - time.monotonic()))
-        other = None if tasks[0].done() else ask.hedge.begin(time.monotonic())
+        other = None if tasks[0].done() or await left(0.0) else ask.hedge.begin(time.monotonic())
         if other is None:
             return await tasks[0]
         tasks.append(asyncio.create_task(_attempt(call, other, request, upstream)))

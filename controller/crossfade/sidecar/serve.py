@@ -23,7 +23,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.net import SocketHolder as _SocketHolder  # type: ignore[attr-defined]
 
@@ -41,8 +41,8 @@ SocketHolder: Any = _SocketHolder
 
 log = logging.getLogger("crossfade")
 
-_HEADER_MS = 60_000
-"""How long a head may take; an idle connection is kept no longer either."""
+MOST_HEAD = 408 * 1024
+"""Bytes of a request's head."""
 _LAST = 2.0
 """Seconds of the drain that are kept for the last counts."""
 
@@ -77,7 +77,7 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
         loop=Loops.auto,
         http=HTTPModes.auto,
         websockets=False,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MS),
+        **limits(settings.head_seconds),
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds,
         log_level=LogLevels.warning,
@@ -93,6 +93,17 @@ def serve(settings: Settings, *, listening: Callable[[str], None]) -> None:
             server.serve()
     finally:
         runtime.end()
+
+
+def limits(head_seconds: int) -> dict[str, Any]:
+    """What granian is told of how long a head may take, how long a connection may be silent, and how big a head is."""
+    return {
+        "http1_settings": HTTP1Settings(header_read_timeout=head_seconds * 1000, max_buffer_size=MOST_HEAD),
+        # HTTP/2 has no such time: whoever is silent so long is asked for a sign of life, and has as long to give it.
+        "http2_settings": HTTP2Settings(
+            keep_alive_interval=head_seconds * 1000, keep_alive_timeout=head_seconds, max_headers_size=MOST_HEAD
+        ),
+    }
 
 
 def _log() -> None:

@@ -21,13 +21,15 @@ LEAST_TOKEN = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`host` is an address. `socket` is the path of a Unix socket to listen on instead of `host` and `port`."""
+    """`host` is an address. `socket` is the path of a Unix socket to listen on instead of `host` and `port`.
+    `head_seconds` is how long a request's head may take, and how long a connection may be idle."""
 
     host: str
     port: int
     socket: Path | None
     workers: int
     drain_seconds: int
+    head_seconds: int
     callers: Callers
     limits: Limits
     upstream: str | None
@@ -51,6 +53,7 @@ def load(
         socket=Path(path) if path else None,
         workers=_number(env, "CROSSFADE_SIDECAR_WORKERS", workers, 1, least=1, most=256),
         drain_seconds=_number(env, "CROSSFADE_SIDECAR_DRAIN_SECONDS", None, 30, least=1, most=3600),
+        head_seconds=_number(env, "CROSSFADE_SIDECAR_HEAD_SECONDS", None, 60, least=1, most=3600),
         callers=Callers(tokens=_tokens(env), keys=_keys(env)),
         limits=Limits(
             body=_number(env, "CROSSFADE_SIDECAR_MOST_BODY", None, MOST_BODY, least=1024, most=1024**3),

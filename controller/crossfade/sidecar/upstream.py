@@ -23,6 +23,8 @@ from crossfade.sidecar.request import Request, path_of
 from crossfade.sidecar.trouble import Trouble
 
 _IDLE = 60.0
+_AT_ONCE = 2**20
+"""Bytes of a body: a longer one is written in pieces, between which others have their turn."""
 _PASSED_ON = ("content-type", "retry-after", "x-amzn-", "x-amz-")
 
 
@@ -63,8 +65,9 @@ class Upstream:
         signed |= {"user-agent": f"crossfade-sidecar/{__version__}", "accept-encoding": "identity"}
         whole = URL(f"{url}{path}?{query}" if query else f"{url}{path}", encoded=True)
         limits = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect)
+        data = io.BytesIO(body) if len(body) > _AT_ONCE else body or None
         return await self.session().request(
-            method, whole, data=body or None, headers=signed, timeout=limits, allow_redirects=False
+            method, whole, data=data, headers=signed, timeout=limits, allow_redirects=False
         )
 
     def endpoint(self, region: str) -> str:
