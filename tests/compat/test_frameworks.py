@@ -33,6 +33,7 @@ EAST, WEST = "us-east-1", "us-west-2"
 CALLERS = {
     "AWS_ACCESS_KEY_ID": "any",
     "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_DEFAULT_REGION": EAST,
     "AWS_REGION": EAST,
     "AWS_REGION_NAME": EAST,
     "OPENAI_API_KEY": "any",
