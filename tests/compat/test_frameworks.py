@@ -45,6 +45,12 @@ WAYS = ("answer", "stream", "tool", "asynchronous")
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
 
 
+def require_node(framework: str) -> None:
+    if framework == "JavaScript" and not NODE.exists():
+        reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
 @pytest.fixture(params=EVERY)
 def framework(
     request: pytest.FixtureRequest,
@@ -59,9 +65,7 @@ def framework(
     if request.param in IN_PROCESS:
         crossfade.install(session, **settings)
         return find(request.param)(session, ROUTE)
-    if request.param == "JavaScript" and not NODE.exists():
-        reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    require_node(request.param)
     assert runtime.begin(read_settings(settings)).feed.wait_for_first(5)
     sidecar = request.getfixturevalue("sidecar")
     framework = find(request.param)

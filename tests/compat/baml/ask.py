@@ -17,9 +17,9 @@ match way:
     case "answer":
         said = b.Say(text)
     case "stream":
-        said = ""
-        for said in b.stream.Say(text):  # each part is all so far
-            pass
+        parts = b.stream.Say(text)
+        list(parts)  # each is all so far, or as much of it as came at a time
+        said = parts.get_final_response()
     case "asynchronous":
         said = asyncio.run(later.Say(text))
     case _:
