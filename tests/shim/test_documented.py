@@ -71,6 +71,16 @@ def test_locks_hold_no_address() -> None:
 def test_the_frameworks_are_no_part_of_the_service() -> None:
     ours = locked("requirements.lock")
     assert (
-        not {"langchain-aws", "strands-agents", "instructor", "agno", "awscli", "baml-py", "gevent", "pyuwsgi"}
+        not {
+            "langchain-aws",
+            "strands-agents",
+            "instructor",
+            "agno",
+            "aiobotocore",
+            "awscli",
+            "baml-py",
+            "gevent",
+            "pyuwsgi",
+        }
         & ours.keys()
     )
