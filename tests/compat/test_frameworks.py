@@ -34,6 +34,7 @@ EAST, WEST = "us-east-1", "us-west-2"
 CALLERS = {
     "AWS_ACCESS_KEY_ID": "any",
     "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_DEFAULT_REGION": EAST,
     "AWS_REGION": EAST,
     "AWS_REGION_NAME": EAST,
     "OPENAI_API_KEY": "any",
@@ -43,6 +44,12 @@ NODE = Path(__file__).parent / "javascript" / "node_modules"
 WAYS = ("answer", "stream", "tool", "asynchronous")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
+
+
+def require_node(framework: str) -> None:
+    if framework == "JavaScript" and not NODE.exists():
+        reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 @pytest.fixture(params=EVERY)
@@ -59,9 +66,7 @@ def framework(
     if request.param in IN_PROCESS:
         crossfade.install(session, **settings)
         return find(request.param)(session, ROUTE)
-    if request.param == "JavaScript" and not NODE.exists():
-        reason = "the AWS SDK for JavaScript is not installed: `npm ci` in tests/compat/javascript"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    require_node(request.param)
     assert runtime.begin(read_settings(settings)).feed.wait_for_first(5)
     sidecar = request.getfixturevalue("sidecar")
     framework = find(request.param)

@@ -269,13 +269,14 @@ def session(loader: Any) -> boto3.session.Session:
 
 
 CONTRACT = (
-    "test_policy_rows",
+    "test_policy_rules",
     "test_policy_table",
     "test_streams",
     "test_counted",
     "test_routing",
     "test_hedge",
     "test_shadow",
+    "test_never_twice",
     "test_passing",
     "test_telemetry",
     "test_validator",

@@ -250,6 +250,46 @@ def test_a_fork_that_python_is_not_told_of_is_noticed_by_its_process_id(
     assert len({shim for shim, _ in controller.seen}) == 2
 
 
+def test_before_uwsgi_forks_no_thread_of_ours_runs_and_the_snapshot_is_there(
+    controller, settings, snapshot, model
+) -> None:
+    """uwsgi itself, with real workers: tests/compat/test_uwsgi.py."""
+    controller.serve_snapshot(snapshot(model("blue")))
+    program = """
+import types
+worker = 0
+sys.modules["uwsgi"] = types.SimpleNamespace(worker_id=lambda: worker)
+def threads():
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("crossfade-")}
+mine = client()
+assert not threads() and crossfade.health()["active"] and not crossfade.health()["waiting_calls"]
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    worker = 1
+    ask(mine)
+    assert threads() >= {"crossfade-feed", "crossfade-courier"}, threads()
+    assert crossfade.flush()
+    os._exit(0)
+"""
+    done = run(program, controller, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert controller.total("calls") == 1
+
+
+def test_without_a_controller_nothing_waits_before_uwsgi_forks(controller, settings) -> None:
+    controller.snapshot_status = 503
+    program = """
+import types
+sys.modules["uwsgi"] = types.SimpleNamespace(worker_id=lambda: 0)
+crossfade.enable(boto3.client("bedrock-runtime"), wait=600)
+assert not crossfade.health()["active"]
+"""
+    done = run(program, controller, settings)
+    assert done.returncode == 0
+    assert done.stderr.count("no snapshot from the controller") == 1
+
+
 def test_a_child_that_never_called_does_not_deliver_for_its_parent(
     routed, snapshot, model, controller, ask, monkeypatch
 ) -> None:

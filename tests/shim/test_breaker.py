@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -346,6 +347,20 @@ def test_errors_that_say_nothing_of_a_target_are_not_classified() -> None:
         ("modelStreamErrorException", None, Outcome.MODEL_ERROR),
         ("ModelNotReadyException", 429, Outcome.NOT_READY),
         ("429", 429, Outcome.THROTTLED),
+        ("ThrottledException", 400, Outcome.THROTTLED),
+        ("TooManyRequestsException", 429, Outcome.THROTTLED),
+        ("RequestLimitExceeded", 503, Outcome.THROTTLED),
+        ("ServiceQuotaExceededException", 400, Outcome.QUOTA),
+        ("RequestTimeoutException", 408, Outcome.TIMED_OUT),
+        ("InternalFailure", 500, Outcome.OUTAGE),
+        ("modelTimeoutException", None, Outcome.TIMED_OUT),
+        ("validationException", None, Outcome.REJECTED),
+        ("ExpiredToken", 403, Outcome.CREDENTIALS),
+        ("RequestExpired", 400, Outcome.CREDENTIALS),
+        ("InvalidClientTokenId", 403, Outcome.CREDENTIALS),
+        ("SignatureDoesNotMatch", 403, Outcome.CREDENTIALS),
+        ("IncompleteSignature", 400, Outcome.CREDENTIALS),
+        ("MissingAuthenticationToken", 403, Outcome.CREDENTIALS),
         ("UnrecognizedClientException", 403, Outcome.CREDENTIALS),
         ("InternalServerError", 500, Outcome.OUTAGE),
         ("NeverHeardOf", 418, Outcome.UNKNOWN),
@@ -354,3 +369,21 @@ def test_errors_that_say_nothing_of_a_target_are_not_classified() -> None:
 def test_errors_are_classed_by_code_before_status(code: str, status: int | None, outcome: Outcome) -> None:
     error = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Converse")
     assert classify(error).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "connect"),
+    [
+        (boto.EndpointConnectionError(endpoint_url="x", error="no such name"), Outcome.OUTAGE, True),
+        (boto.ConnectTimeoutError(endpoint_url="x"), Outcome.OUTAGE, True),
+        (boto.ProxyConnectionError(proxy_url="x"), Outcome.OUTAGE, True),
+        (boto.SSLError(endpoint_url="x", error="a wrong certificate"), Outcome.OUTAGE, True),
+        (boto.ConnectionClosedError(endpoint_url="x"), Outcome.OUTAGE, False),
+        (boto.ReadTimeoutError(endpoint_url="x"), Outcome.TIMED_OUT, False),
+        (boto.NoCredentialsError(), Outcome.CREDENTIALS, False),
+        (boto.UnauthorizedSSOTokenError(), Outcome.CREDENTIALS, False),
+    ],
+)
+def test_what_comes_of_no_answer_is_classed_by_its_kind(error: Exception, outcome: Outcome, connect: bool) -> None:
+    found = classify(error)
+    assert (found.outcome, found.connect) == (outcome, connect)

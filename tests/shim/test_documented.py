@@ -70,4 +70,17 @@ def test_locks_hold_no_address() -> None:
 
 def test_the_frameworks_are_no_part_of_the_service() -> None:
     ours = locked("requirements.lock")
-    assert not {"langchain-aws", "strands-agents", "instructor", "agno", "aiobotocore", "gevent"} & ours.keys()
+    assert (
+        not {
+            "langchain-aws",
+            "strands-agents",
+            "instructor",
+            "agno",
+            "aiobotocore",
+            "awscli",
+            "baml-py",
+            "gevent",
+            "pyuwsgi",
+        }
+        & ours.keys()
+    )

@@ -90,7 +90,8 @@ def test_list_and_get_at_home_are_left_as_they_are(routed, snapshot, model, sand
     client = session.client("bedrock-runtime", endpoint_url=sandbox.endpoint(EAST))
     arn = start(client)["invocationArn"]
     assert client.get_async_invoke(invocationArn=arn)["status"] == "Completed"
-    assert arn in [job["invocationArn"] for job in client.list_async_invokes()["asyncInvokeSummaries"]]
+    pages = client.get_paginator("list_async_invokes").paginate(PaginationConfig={"PageSize": 1000})
+    assert arn in [job["invocationArn"] for page in pages for job in page["asyncInvokeSummaries"]]
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_async_invoke(invocationArn="no arn at all, but long enough for botocore's own check")
     client.close()

@@ -102,7 +102,7 @@ _ALL = (
          params=(_message("The request signature we calculated does not match the signature you provided."),),
          wire="403 InvalidSignatureException"),
     Kind(name="html_502", operations=EVERY, play=damage.html,
-         params=(Param(name="status", type="integer", default=502, low=500, high=599),),
+         params=(Param(name="status", type="integer", default=502, low=400, high=599),),
          wire="502 (or another `status`, say 504) with an HTML page"),
     Kind(name="reset", operations=EVERY, params=(_AFTER,), play=damage.reset,
          wire="RST instead of an answer; streams with `after_events`: RST after so many events"),

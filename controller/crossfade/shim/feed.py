@@ -75,9 +75,16 @@ class Feed:
                     self._stopped.wait(left * (0.5 + random.random()))
             except Exception as error:  # whatever it is, this thread alone brings a rollback: it must go on
                 failures += 1
-                self._warn_once("feed_away", f"no snapshot from the controller; {self._onward()}", str(error))
+                self._warn_away(error)
                 pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** min(failures - 1, 10))
                 self._stopped.wait(pause * (0.5 + random.random()))
+
+    def look(self) -> None:
+        """One request without a thread, where none may be yet. Never raises."""
+        try:
+            self.poll(wait=0.0)
+        except Exception as error:
+            self._warn_away(error)
 
     def poll(self, *, wait: float) -> None:
         """One request. Raises `Away` or `Refused`; a malformed snapshot is refused here and changes nothing."""
@@ -97,6 +104,9 @@ class Feed:
         self.snapshot, self.fetched_at = parent.snapshot, parent.fetched_at
         if self.snapshot is not None:
             self._first.set()
+
+    def _warn_away(self, error: Exception) -> None:
+        self._warn_once("feed_away", f"no snapshot from the controller; {self._onward()}", str(error))
 
     def _onward(self) -> str:
         return (

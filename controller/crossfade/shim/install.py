@@ -70,7 +70,8 @@ def start(settings: dict[str, Any]) -> bool:
             return False
         return True
     shim = runtime.begin(found)
-    if not shim.feed.wait_for_first(found.wait) and not shim.feed.has_warned:
+    wait = found.wait if shim.started else 0.0
+    if not shim.feed.wait_for_first(wait) and not shim.feed.has_warned:
         log.warning(
             "Crossfade has no snapshot from %s after %g s: calls go to plain boto3 until there is one",
             found.url,

@@ -51,9 +51,9 @@ class Shim:
         self.started = False
 
     def start(self) -> None:
-        """Starts the threads, once."""
+        """Starts the threads, once; not before uwsgi has forked."""
         with self._lock:
-            if self.started:
+            if self.started or _is_to_be_forked():
                 return
             self.started = True
         threads = (
@@ -93,6 +93,15 @@ class Shim:
 
 _current: Shim | None = None
 _switch = threading.Lock()
+_renewal = threading.Lock()
+_IMPORTED_IN = os.getpid()
+
+
+def _is_to_be_forked() -> bool:
+    """Whether this is uwsgi's first process, which loads the service and then forks its workers. It does so behind
+    Python's back: a worker forked while any thread of ours has the interpreter would wait for it for ever."""
+    uwsgi = sys.modules.get("uwsgi")
+    return uwsgi is not None and os.getpid() == _IMPORTED_IN and uwsgi.worker_id() == 0
 
 
 def current() -> Shim | None:
@@ -100,8 +109,10 @@ def current() -> Shim | None:
     shim = _current
     if shim is None:
         return None
-    if shim.pid != os.getpid():  # a fork that Python was not told of, as uwsgi's without threads
-        _after_fork()
+    if shim.pid != os.getpid():  # a fork that Python was not told of, as uwsgi's
+        with _renewal:
+            if _current is shim:
+                _after_fork()
         shim = _current
     if shim is not None and not shim.started:  # after a fork
         shim.start()
@@ -127,6 +138,8 @@ def begin(settings: ShimSettings) -> Shim:
         shim = Shim(settings)
         shim.feed.start_from_disk()
         shim.start()
+        if not shim.started:
+            shim.feed.look()
         _current = shim
         return shim
 

@@ -33,6 +33,8 @@ THROUGH_SIDECAR = {
     "DSPy": "through_dspy",
     "Anthropic": "through_anthropic",
     "OpenAISDK": "through_openai",
+    "CLI": "through_cli",
+    "BAML": "through_baml",
     "JavaScript": "through_javascript",
 }
 """The same for clients that are pointed at a sidecar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, ClassVar
 
@@ -15,13 +16,26 @@ class DSPy(Framework):
     package = "dspy"
     line = LiteLLM.line
     environment: ClassVar = LiteLLM.environment
-    cannot: ClassVar = {"stream": "DSPy streams the fields of its own answer format, which an echo does not speak"}
 
     def __init__(self, model: str) -> None:
         self.lm: Any = dspy.LM(f"bedrock/{model}", cache=False, num_retries=0, extra_headers=KEY)
 
     def answer(self, text: str) -> str:
         return str(self.lm(text)[0])
+
+    def stream(self, text: str) -> str:
+        return asyncio.run(self.stream_field(text))
+
+    async def stream_field(self, text: str) -> str:
+        """DSPy streams a field of its own answer format, which the echo speaks because the question does."""
+        listener = dspy.streaming.StreamListener(signature_field_name="answer")
+        ask = dspy.streamify(dspy.Predict("question -> answer"), stream_listeners=[listener])
+        said = ""
+        with dspy.context(lm=self.lm):
+            async for part in ask(question=f"[[ ## answer ## ]]\n{text}\n\n[[ ## completed ## ]]"):
+                if isinstance(part, dspy.streaming.StreamResponse):
+                    said += part.chunk
+        return said
 
     async def asynchronous(self, text: str) -> str:
         return str((await self.lm.acall(text))[0])
