@@ -140,8 +140,9 @@ def _own_timeouts(client: Any) -> None:
     session: Any = getattr(getattr(client, "_endpoint", None), "http_session", None)
     manager = getattr(session, "_manager", None)
     if manager is not None:
-        classes = {"http": _WatchedPool, "https": _WatchedTLSPool}
-        session._pool_classes_by_scheme = manager.pool_classes_by_scheme = classes
+        session._pool_classes_by_scheme = _WATCHED
+        for each in (manager, *getattr(session, "_proxy_managers", {}).values()):
+            _watch_pools(each)
     theirs = getattr(session, "_get_request_timeout", None)
     if theirs is None:
         return
@@ -152,3 +153,15 @@ def _own_timeouts(client: Any) -> None:
         return theirs(request) if connect is None else Timeout(connect=connect, read=context["read_timeout"])
 
     session._get_request_timeout = request_timeout
+
+
+_WATCHED = {"http": _WatchedPool, "https": _WatchedTLSPool}
+
+
+def _watch_pools(manager: Any) -> None:
+    """Those to come, and those that calls before the first routed one have made: they keep their connections."""
+    manager.pool_classes_by_scheme = _WATCHED
+    for key in manager.pools.keys():  # noqa: SIM118 (no mapping that can be walked)
+        pool = manager.pools.get(key)
+        if type(pool) in (AWSHTTPConnectionPool, AWSHTTPSConnectionPool):
+            pool.__class__ = _WATCHED[pool.scheme]

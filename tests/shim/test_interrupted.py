@@ -1,0 +1,55 @@
+"""Calls that the service itself ends, or that began on a client already in use: what is theirs stays theirs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import crossfade
+
+EAST, WEST = "us-east-1", "us-west-2"
+ROUTE = "support-chat"
+ECHO = "crossfade.echo-v1:0"
+MESSAGES = [{"role": "user", "content": [{"text": "one two three four five six seven eight nine ten"}]}]
+LONG = 20.0
+"""Seconds that no call here may take."""
+
+
+class OutOfTime(Exception):  # noqa: N818
+    """As Celery's SoftTimeLimitExceeded and rq's JobTimeoutException: raised by a handler of SIGALRM."""
+
+
+class Stop(BaseException):
+    """As gevent's Timeout and KeyboardInterrupt."""
+
+
+@contextmanager
+def raised_after(seconds: float, error: type[BaseException]) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise error("the service's own")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_deadline_holds_on_connections_made_before_the_first_routed_call(
+    routed, snapshot, model, sandbox, session, controller
+) -> None:
+    routed(snapshot(model("blue", EAST)))
+    client = session.client("bedrock-runtime", endpoint_url=sandbox.endpoint(EAST))
+    assert "Crossfade" not in client.converse(modelId=ECHO, messages=MESSAGES)["ResponseMetadata"]
+    sandbox.fault("drip", seconds=0.2, parts=100)
+    began = time.monotonic()
+    with crossfade.context(deadline=1.0):
+        assert client.converse(modelId=ROUTE, messages=MESSAGES)["ResponseMetadata"]["Crossfade"]["busy"]
+    assert time.monotonic() - began < LONG / 2
+    client.close()
+    crossfade.flush()
+    assert controller.total("attempts") == {"timed_out": 1}
