@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 import crossfade
 
 EAST, WEST = "us-east-1", "us-west-2"
@@ -53,3 +55,32 @@ def test_a_deadline_holds_on_connections_made_before_the_first_routed_call(
     client.close()
     crossfade.flush()
     assert controller.total("attempts") == {"timed_out": 1}
+
+
+@pytest.mark.parametrize("operation", ["converse", "converse_stream"])
+def test_what_the_service_raises_in_a_call_is_no_outage_and_no_reason_to_ask_elsewhere(
+    routed, snapshot, model, sandbox, controller, calls, operation
+) -> None:
+    client = routed(snapshot(model("blue")))
+    sandbox.fault("latency", seconds=LONG, region=EAST)
+    began = time.monotonic()
+    with pytest.raises(Exception, match="the service's own"), raised_after(0.5, OutOfTime):
+        getattr(client, operation)(modelId=ROUTE, messages=MESSAGES)
+    assert time.monotonic() - began < LONG / 2
+    assert [region for region, *_ in calls()] == [EAST]
+    crossfade.flush()
+    assert (controller.total("calls"), controller.total("judged")) == (1, 0)
+
+
+@pytest.mark.parametrize("error", [OutOfTime, Stop])
+def test_what_the_service_raises_in_a_stream_is_its_own_and_the_stream_abandoned(
+    routed, snapshot, model, sandbox, controller, error
+) -> None:
+    client = routed(snapshot(model("blue")))
+    sandbox.fault("drip", seconds=0.3, parts=50)
+    response = client.converse_stream(modelId=ROUTE, messages=MESSAGES)
+    with pytest.raises(error), raised_after(0.5, error):
+        list(response["stream"])
+    del response
+    crossfade.flush()
+    assert controller.total("outcomes") == {"abandoned": 1}

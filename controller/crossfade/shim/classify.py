@@ -109,6 +109,9 @@ _BROKEN = (
     ssl.SSLError,
     OSError,
 )
+_PYTHONS = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
+"""What comes of an answer that makes no sense, or of a socket that is gone under the reader's feet."""
+_LIBRARIES = (boto.BotoCoreError, boto.ClientError, Incomplete, *_CUT, *_BROKEN, *_PYTHONS, http.client.HTTPException)
 
 
 def _bare(code: str) -> str:
@@ -124,6 +127,8 @@ def classify(error: Exception, *, expired: bool = False) -> Failure:
         return Failure(outcome=Outcome.TIMED_OUT, error=error)
     if isinstance(error, boto.ClientError):  # EventStreamError is one
         return _client_error(error)
+    if type(error) is boto.HTTPClientError and is_services_own(error.kwargs["error"]):
+        raise NotOurs(error)
     if isinstance(error, Incomplete) or _is_cut(error):
         return Failure(outcome=Outcome.TRUNCATED, error=error)
     if isinstance(error, _CREDENTIALS):
@@ -135,6 +140,12 @@ def classify(error: Exception, *, expired: bool = False) -> Failure:
     if isinstance(error, _BROKEN):
         return Failure(outcome=Outcome.OUTAGE, error=error)
     raise NotOurs(error)
+
+
+def is_services_own(error: object) -> bool:
+    """Whether it is of a class that nobody but the service raises: Celery and others do so by a signal's handler, in
+    the middle of anything."""
+    return isinstance(error, Exception) and not isinstance(error, _LIBRARIES)
 
 
 def is_malformed(stop_reason: object) -> bool:

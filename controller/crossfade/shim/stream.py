@@ -12,7 +12,7 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError
 
 from crossfade.core.outcome import Outcome
-from crossfade.shim.classify import Incomplete, NotOurs, classify
+from crossfade.shim.classify import Incomplete, NotOurs, classify, is_services_own
 from crossfade.shim.events import Reading
 from crossfade.shim.watchdog import WATCHDOG, Watch
 
@@ -107,6 +107,9 @@ class Stream(EventStream):  # type: ignore[misc]
             elif not self._reading.ended:
                 raise Incomplete("the stream ended without its last event")
         except Exception as error:
+            if is_services_own(error):  # raised by a signal's handler while this waited
+                self.close()
+                raise
             if self._reading.ended:  # all content and the stop are there; only what follows was lost
                 self._end(self._whole(), None)
                 return None
