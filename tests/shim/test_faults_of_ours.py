@@ -210,8 +210,9 @@ def _disk_full(*_: Any) -> bool:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize("face", ["shim", "sidecar"], indirect=True)
 def test_a_fault_after_an_attempt_leaves_the_caller_what_the_attempt_brought(
-    routed, snapshot, model, ask, sandbox, calls, monkeypatch
+    routed, snapshot, model, ask, sandbox, calls, controller, monkeypatch
 ) -> None:
     client = routed(snapshot(model("blue")))
     monkeypatch.setattr("crossfade.shim.course._take", _raise)
@@ -221,3 +222,5 @@ def test_a_fault_after_an_attempt_leaves_the_caller_what_the_attempt_brought(
     with pytest.raises(client.exceptions.ServiceUnavailableException):
         ask(client)
     assert len(calls()) == 2
+    crossfade.flush()
+    assert (controller.total("calls"), current().recorder.dropped) == (1, 1)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,22 @@ def test_what_the_service_raises_in_a_stream_is_its_own_and_the_stream_abandoned
     del response
     crossfade.flush()
     assert controller.total("outcomes") == {"abandoned": 1}
+
+
+def test_a_call_that_the_service_stops_is_abandoned_and_frees_the_probe(
+    routed, snapshot, model, sandbox, controller, ask, fast
+) -> None:
+    policy = replace(fast, breaker_in_a_row=1, breaker_open=0.1, breaker_spread=0, deadline=60)
+    client = routed(snapshot(model("blue", EAST), model("green", EAST), policy=policy))
+    sandbox.fault("unavailable", count=1)
+    ask(client)  # green's breaker opens, blue serves
+    crossfade.flush()
+    controller.batches.clear()
+    time.sleep(0.2)
+    sandbox.fault("latency", seconds=LONG)
+    with pytest.raises(Stop), raised_after(0.5, Stop):
+        ask(client)
+    sandbox.clear()
+    crossfade.flush()
+    assert controller.total("outcomes") == {"abandoned": 1}
+    assert ask(client)["ResponseMetadata"]["Crossfade"]["model"] == "green", "the next call is the probe"

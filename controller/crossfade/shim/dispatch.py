@@ -75,6 +75,7 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
             except Exception:
                 log.warning("Crossfade ended a call early", exc_info=True, extra={"action": "call_ended_early"})
                 if isinstance(came, Failure):
+                    call.unanswered()
                     raise came.error from None
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return response
@@ -85,7 +86,9 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
             _note_local(call, found.error)
         raise found.error from None
     except BaseException:
-        call.unanswered()  # recorded already, unless the thread itself is being ended
+        if isinstance(step, Ask):
+            call.board.release(step.stop.target)
+        call.unanswered(abandoned=True)  # recorded already, unless the thread itself is being ended
         raise
 
 

@@ -132,13 +132,15 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
             except Exception:
                 log.warning("Crossfade ended a call early", exc_info=True, extra={"action": "call_ended_early"})
                 if isinstance(came, Failure):
+                    call.unanswered()
                     return _as_it_came(came), None
                 assert brought is not None
                 call.recorder.dropped += not (call.recorded or call.streaming)
                 return brought, asked
-    except BaseException as end:
-        # Recorded already, unless this very task is being ended: that a copy is given up says nothing of green.
-        call.unanswered(abandoned=call.is_copy or isinstance(end, Abandoned))
+    except BaseException:
+        if isinstance(step, Ask):
+            call.board.release(step.stop.target)
+        call.unanswered(abandoned=True)  # recorded already, unless this very task is being ended
         raise
 
 
