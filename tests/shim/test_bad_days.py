@@ -229,6 +229,27 @@ assert os.waitpid(children[0], 0)[1] == 0
     assert len({shim for shim, _ in controller.seen}) == 2
 
 
+def test_a_child_that_closes_a_stream_of_its_parents_takes_nothing_from_it(
+    controller, settings, snapshot, model, sandbox
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    sandbox.fault("drip", seconds=0.1, parts=20)
+    program = """
+mine = client()
+messages = [{"role": "user", "content": [{"text": "hi"}]}]
+stream = mine.converse_stream(modelId="support-chat", messages=messages)["stream"]
+child = os.fork()
+if child == 0:
+    stream.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert "metadata" in list(stream)[-1]
+"""
+    done = run(program, controller, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert controller.total("outcomes") == {"ok": 1}
+
+
 def test_a_fork_that_python_is_not_told_of_is_noticed_by_its_process_id(
     routed, snapshot, model, controller, ask, monkeypatch
 ) -> None:

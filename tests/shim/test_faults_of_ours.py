@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
 import threading
 import time
@@ -107,6 +108,20 @@ def test_an_attempt_that_is_over_does_not_end_the_next_one_on_its_connection() -
     assert theirs.recv(100) == b""
     ours.close()
     theirs.close()
+
+
+def test_a_child_forked_unknown_to_python_does_not_watch_over_its_parents_attempts(monkeypatch) -> None:
+    pid, parents = os.getpid(), Watch(time.monotonic() + 0.3)
+    WATCHDOG.add(parents)
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: pid + 1)
+        own = Watch(time.monotonic() + 0.6)
+        WATCHDOG.add(own)
+        until = time.monotonic() + 10
+        while not own.expired and time.monotonic() < until:
+            time.sleep(0.02)
+    assert (own.expired, parents.expired) == (True, False)
+    WATCHDOG.remove(own)
 
 
 def test_a_fault_before_the_first_attempt_leaves_the_call_to_plain_boto3(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import EventStreamError
 
 import crossfade
 
@@ -104,3 +107,27 @@ def test_a_call_that_the_service_stops_is_abandoned_and_frees_the_probe(
     crossfade.flush()
     assert controller.total("outcomes") == {"abandoned": 1}
     assert ask(client)["ResponseMetadata"]["Crossfade"]["model"] == "green", "the next call is the probe"
+
+
+@pytest.mark.parametrize("fault", [{"kind": "drip", "seconds": 0.1, "parts": 100}, {"kind": "stall", "seconds": LONG}])
+def test_a_stream_may_be_closed_while_another_thread_reads_it(
+    routed, snapshot, model, sandbox, controller, fault
+) -> None:
+    client = routed(snapshot(model("blue")))
+    sandbox.fault(**fault)
+    stream = client.converse_stream(modelId=ROUTE, messages=MESSAGES)["stream"]
+
+    def read() -> None:
+        with contextlib.suppress(EventStreamError):
+            list(stream)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    stream.close()
+    reader.join(LONG)
+    assert time.monotonic() - began < LONG / 2
+    crossfade.flush()
+    assert controller.total("outcomes") == {"abandoned": 1}
+    assert controller.total("raised") == 0

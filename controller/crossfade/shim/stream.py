@@ -76,9 +76,11 @@ class Stream(EventStream):  # type: ignore[misc]
             yield event
 
     def close(self) -> None:
-        """Closes the connection; a stream not read to its end counts as abandoned."""
+        """Closes the connection; a stream not read to its end counts as abandoned. Any thread may do so."""
+        if not self._done:
+            self._end(self._whole() if self._reading.ended else Outcome.ABANDONED, None)
+            self._watch.end()  # a read in another thread would hold up the source's close
         self._source.close()
-        self._end(self._whole() if self._reading.ended else Outcome.ABANDONED, None)
 
     def discard(self) -> None:
         """Closes a stream that has failed before anybody saw it."""

@@ -59,9 +59,9 @@ class Watchdog:
         self._pid = 0
 
     def add(self, watch: Watch) -> None:
-        self._watches[id(watch)] = watch
         if self._pid != os.getpid():
             self._start()
+        self._watches[id(watch)] = watch
         if not self._wake.is_set():
             self._wake.set()
 
@@ -71,6 +71,8 @@ class Watchdog:
     def _start(self) -> None:
         with self._lock:
             if self._pid != os.getpid():
+                if self._pid:  # forked without Python being told, as uwsgi's: what was watched is the parent's
+                    self._watches = {}
                 try:
                     threading.Thread(target=self._run, name="crossfade-watchdog", daemon=True).start()
                 except RuntimeError:  # no thread to be had now: the sockets' own timeouts hold, and the next call tries
@@ -107,6 +109,8 @@ def fork_safe() -> Watchdog:
     found = Watchdog()
 
     def renew() -> None:
+        for watch in found._watches.values():  # the connection is the parent's, who may be reading
+            watch.connection = watch.response = None
         found._watches = {}
         found._wake = threading.Event()
         found._lock = threading.Lock()
