@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from botocore.exceptions import EventStreamError
 
 import crossfade
+from crossfade.core.histogram import bin_seconds
 
 EAST, WEST = "us-east-1", "us-west-2"
 ROUTE = "support-chat"
@@ -131,3 +133,16 @@ def test_a_stream_may_be_closed_while_another_thread_reads_it(
     crossfade.flush()
     assert controller.total("outcomes") == {"abandoned": 1}
     assert controller.total("raised") == 0
+
+
+def test_a_stream_left_at_its_message_stop_took_until_then(routed, snapshot, model, controller) -> None:
+    client = routed(snapshot(model("blue")))
+    response: Any = client.converse_stream(modelId=ROUTE, messages=MESSAGES)
+    for event in response["stream"]:
+        if "messageStop" in event:
+            break
+    time.sleep(3)
+    response["stream"].close()
+    crossfade.flush()
+    [(found, _)] = [item for row in controller.rows() for item in row["latency"].items()]
+    assert bin_seconds(int(found)) < 2

@@ -180,7 +180,7 @@ def _hold(call: Call, ask: Ask, response: dict[str, Any], watch: Watch) -> None:
 
     def ended(stream: Stream, outcome: Outcome, error: Exception | None) -> None:
         call.collected = stream.collected
-        now, first = time.monotonic(), stream.first_token
+        now, first = stream.whole_at or time.monotonic(), stream.first_token
         end_of_stream(call, ask, stream.reading, outcome, now, first_token=first, raised=error is not None)
 
     stream.on_end(ended)

@@ -50,6 +50,8 @@ class Stream(EventStream):  # type: ignore[misc]
         self._ending: Ending | None = None
         self._done = False
         self.first_token: float | None = None
+        self.whole_at: float | None = None
+        """When the last event came of an answer that is all there: its caller may leave it open for long."""
         self.collected = False
         """Whether it ends because nobody holds it any more."""
 
@@ -61,7 +63,7 @@ class Stream(EventStream):  # type: ignore[misc]
         """Reads until the first content. Raises whatever the source does, or `Incomplete`."""
         for event in self._events:
             self._held.append(event)
-            self._reading.see(event)
+            self._see(event)
             if self._reading.content:
                 self.first_token = time.monotonic() - self._began
                 self._watch.due = self._deadline
@@ -105,7 +107,7 @@ class Stream(EventStream):  # type: ignore[misc]
         try:
             event = next(self._events, None)
             if event is not None:
-                self._reading.see(event)
+                self._see(event)
             elif not self._reading.ended:
                 raise Incomplete("the stream ended without its last event")
         except Exception as error:
@@ -127,6 +129,11 @@ class Stream(EventStream):  # type: ignore[misc]
             return None
         self._watch.due = self._deadline
         return event
+
+    def _see(self, event: dict[str, Any]) -> None:
+        self._reading.see(event)
+        if self._reading.ended:
+            self.whole_at = time.monotonic()
 
     def _whole(self) -> Outcome:
         return Outcome.MALFORMED if self._reading.malformed else Outcome.OK
