@@ -26,6 +26,8 @@ from crossfade.shim.dispatch import WATCHDOG
 from crossfade.shim.stream import Stream
 from crossfade.shim.watchdog import Watch
 
+MESSAGES = [{"role": "user", "content": [{"text": "hi"}]}]
+
 
 @pytest.fixture(autouse=True)
 def ended():
@@ -239,3 +241,40 @@ def test_a_fault_after_an_attempt_leaves_the_caller_what_the_attempt_brought(
     assert len(calls()) == 2
     crossfade.flush()
     assert (controller.total("calls"), current().recorder.dropped) == (1, 1)
+
+
+def test_a_stream_collected_in_the_middle_of_the_boards_own_work_does_not_wait_for_it(
+    routed, snapshot, model, sandbox, controller
+) -> None:
+    client = routed(snapshot(model("blue")))
+    sandbox.fault("malformed_output")
+    held = [left_at_its_end(client)]
+
+    def collect() -> None:
+        with current().board._lock:  # where the garbage collector may run as anywhere
+            held.clear()
+
+    collector = threading.Thread(target=collect, daemon=True)
+    collector.start()
+    collector.join(10)
+    assert not collector.is_alive()
+    crossfade.flush()
+    assert controller.total("outcomes") == {"malformed": 1}
+
+
+def test_a_stream_that_breaks_after_a_fault_of_ours_is_a_stream_error(
+    routed, snapshot, model, sandbox, monkeypatch
+) -> None:
+    client = routed(snapshot(model("blue")))
+    monkeypatch.setattr("crossfade.shim.course._take", _raise)
+    sandbox.fault("exception_event", after_events=3)
+    with pytest.raises(EventStreamError):
+        list(client.converse_stream(modelId="support-chat", messages=MESSAGES)["stream"])
+
+
+def left_at_its_end(client: Any) -> Any:
+    response = client.converse_stream(modelId="support-chat", messages=MESSAGES)
+    for event in response["stream"]:
+        if "messageStop" in event:
+            break
+    return response

@@ -303,8 +303,9 @@ def end_of_stream(
     """How the stream that a call was served with ended. `first_token` is in seconds since the attempt began."""
     stop = ask.stop
     if outcome not in (Outcome.OK, Outcome.ABANDONED):
-        call.tried[-1] = Tried(model=stop.model.name, region=stop.target.region, outcome=outcome)
-        _report(call, stop, outcome, now - ask.began, now)
+        call.tried[-1:] = [Tried(model=stop.model.name, region=stop.target.region, outcome=outcome)]
+        if not call.collected:  # the board's lock may be held by this very thread
+            _report(call, stop, outcome, now - ask.began, now)
     if raised or outcome is Outcome.ABANDONED:
         call.unanswered(abandoned=outcome is Outcome.ABANDONED)
         return
