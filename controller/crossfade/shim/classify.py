@@ -127,7 +127,7 @@ def classify(error: Exception, *, expired: bool = False) -> Failure:
         return Failure(outcome=Outcome.TIMED_OUT, error=error)
     if isinstance(error, boto.ClientError):  # EventStreamError is one
         return _client_error(error)
-    if type(error) is boto.HTTPClientError and is_services_own(error.kwargs["error"]):
+    if type(error) is boto.HTTPClientError and is_services_own(getattr(error, "kwargs", {}).get("error")):
         raise NotOurs(error)
     if isinstance(error, Incomplete) or _is_cut(error):
         return Failure(outcome=Outcome.TRUNCATED, error=error)
