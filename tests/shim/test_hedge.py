@@ -204,6 +204,32 @@ def test_a_service_that_ends_in_the_middle_of_a_hedged_call_leaves_nothing_behin
         time.sleep(0.02)
 
 
+def test_after_both_have_failed_a_fault_of_ours_leaves_the_caller_the_error(
+    hedged, sandbox, controller, monkeypatch
+) -> None:
+    client = hedged("Converse")
+    sandbox.fault("internal")
+    sandbox.fault("latency", seconds=0.4)
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a fault nobody thought of")
+
+    monkeypatch.setattr("crossfade.shim.course._take_other", fail)
+    with pytest.raises(client.exceptions.InternalServerException):
+        ask_by(client, "Converse")
+    crossfade.flush()
+    assert controller.total("calls") == 1
+
+
+def test_after_both_were_rejected_the_caller_gets_the_error(hedged, sandbox, calls) -> None:
+    client = hedged("Converse")
+    sandbox.fault("validation")
+    sandbox.fault("latency", seconds=0.4)
+    with pytest.raises(client.exceptions.ValidationException):
+        ask_by(client, "Converse")
+    assert len(calls()) == 2
+
+
 def model_id(name: str) -> str:
     from crossfade.shim import runtime
 

@@ -137,6 +137,7 @@ def test_a_model_declared_not_to_take_reasoning_is_never_sent_any(routed, snapsh
     assert "reasoningContent" not in json.dumps(wire.sent[0][1])
 
 
+@pytest.mark.parametrize("face", ["shim", "sidecar"], indirect=True)
 def test_a_request_that_is_refused_without_reasoning_too_raises_the_first_error(
     routed, snapshot, model, sandbox, controller, calls
 ) -> None:

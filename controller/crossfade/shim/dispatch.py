@@ -59,8 +59,8 @@ def dispatch(call: Call, client: Any, plain: Plain) -> dict[str, Any]:
         while True:
             match step:
                 case Ask():
-                    response, came = _asked(call, step, plain)
-                    news = came
+                    response, news = _asked(call, step, plain)
+                    came = news.came if isinstance(news, Hedged) else news
                 case Wait(seconds):
                     time.sleep(seconds)
                     news = None

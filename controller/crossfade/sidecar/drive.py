@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from botocore.exceptions import ClientError
 
@@ -111,8 +111,8 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
                         _take_back(call, step, asked)
                         raise Abandoned
                     asked = step
-                    brought, came = await _asked(call, step, request, upstream, left)
-                    news = came
+                    brought, news = await _asked(call, step, request, upstream, left)
+                    came = news.came if isinstance(news, Hedged) else news
                 case Wait(seconds):
                     if await left(seconds):
                         raise Abandoned
@@ -122,9 +122,9 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
                 case Serve(ask):
                     assert brought is not None
                     return brought, ask
-                case Raise():
+                case Raise(error):
                     assert isinstance(came, Failure)
-                    return _as_it_came(came), None
+                    return _as_it_came(replace(came, error=error)), None
                 case Busy() | Unavailable():
                     return step, None
             try:
@@ -146,7 +146,6 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
 
 def _take_back(call: Call, ask: Ask, last: Ask) -> None:
     """An attempt that the course has decided on is not made."""
-    call.board.release(ask.stop.target)
     if ask.stop is last.stop:
         call.retries -= 1
     else:
