@@ -229,6 +229,36 @@ assert os.waitpid(children[0], 0)[1] == 0
     assert len({shim for shim, _ in controller.seen}) == 2
 
 
+def test_a_fork_in_the_middle_of_another_threads_first_call_leaves_no_lock_behind(
+    controller, settings, snapshot, model
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    program = """
+import signal
+from crossfade.shim import adoption
+in_the_middle, genuine = threading.Event(), adoption.keep_user_agent
+def slowly(of):
+    in_the_middle.set()
+    time.sleep(2)
+    genuine(of)
+first, second = client(), client()
+adoption.keep_user_agent = slowly
+thread = threading.Thread(target=ask, args=(first,))
+thread.start()
+in_the_middle.wait(10)
+child = os.fork()
+if child == 0:
+    signal.alarm(15)
+    adoption.keep_user_agent = genuine
+    ask(second)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+"""
+    done = run(program, controller, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_child_that_closes_a_stream_of_its_parents_takes_nothing_from_it(
     controller, settings, snapshot, model, sandbox
 ) -> None:

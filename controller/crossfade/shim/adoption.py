@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from typing import Any
 
@@ -19,6 +20,15 @@ _RETRY_ID = f"retry-config-{SERVICE}"
 _STUBBER_ID = "boto_stubber"
 _MARK = "_crossfade_adopted"
 _lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A thread that is not there in the child may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Watched:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from typing import Any
@@ -108,12 +107,11 @@ def open_call(
 
 
 _warned: set[str] = set()
-_warning = threading.Lock()
 
 
 def warn_once(message: str, *, trouble: bool = True) -> None:
-    with _warning:
-        if message in _warned:
-            return
-        _warned.add(message)
+    # No lock, which a fork may leave held for good: at worst two threads say it.
+    if message in _warned:
+        return
+    _warned.add(message)
     log.warning(message, exc_info=trouble, extra={"action": "left_to_boto3"})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ _NAMES = ("max_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "max_token
 """What the vendors' InvokeModel bodies call it."""
 _INSIDE = ("inferenceConfig", "textGenerationConfig")
 _warned: set[str] = set()
-_warning = threading.Lock()
 
 
 def is_unset(operation: str, params: Mapping[str, Any]) -> bool:
@@ -41,10 +39,7 @@ def warn_if_unset(route: str, operation: str, params: Mapping[str, Any]) -> None
     """For a request that was throttled: says once a route that unset maxTokens are the likely cause."""
     if route in _warned or not is_unset(operation, params):
         return
-    with _warning:
-        if route in _warned:
-            return
-        _warned.add(route)
+    _warned.add(route)
     log.warning(
         "a call of route %r was throttled and sets no maxTokens: Bedrock then reserves the model's whole maximum from "
         "your quota at each request; set maxTokens to what an answer needs",
