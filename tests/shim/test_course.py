@@ -149,6 +149,23 @@ def test_a_wait_that_outlasts_the_deadline_or_the_cap_is_not_begun() -> None:
         assert now == call.began + 4 * SECONDS
 
 
+def test_a_try_that_is_not_made_costs_no_retry_budget() -> None:
+    call = new_call(variant=Variant.BLUE, policy=replace(Settings(), retry_share=0, retry_per_second=0.1))
+    _, _, now = drive(call, lambda *_: Outcome.THROTTLED, retry_after=30.0)
+    assert call.board.take_retry(call.entry.id, now, call.settings), "the one of ten seconds is left"
+
+
+@pytest.mark.parametrize(("operation", "tries"), [("Converse", 1), ("CountTokens", 2)])
+def test_no_try_begins_that_an_answer_would_not_end_in_time(operation: str, tries: int) -> None:
+    call = replace(new_call(variant=Variant.BLUE, deadline=5.2), operation=operation)
+    for region in (EAST, WEST):
+        target = Target(region=region, model_id="blue")
+        call.board.report(target, Outcome.OK, 5.0, 999.0, call.settings, streaming=False)
+    _, asked, _ = drive(call, lambda *_: Outcome.OUTAGE)
+    assert [place[:2] for place in asked if place[0] == "blue"].count(("blue", EAST)) == tries
+    assert (("blue", WEST, Outcome.OUTAGE) in asked) is (operation == "CountTokens")
+
+
 def test_new_credentials_are_fetched_once_and_not_for_a_try_that_is_not_made() -> None:
     call = new_call(variant=Variant.BLUE)
     steps = course(call)

@@ -170,7 +170,7 @@ def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, An
             now, refreshed = yield Refresh()
             if not refreshed:
                 return now, failure
-        seconds = _pause(call, failure, tries, now)
+        seconds = _pause(call, trip, stop, failure, tries, now)
         if seconds is None:
             return now, failure
         if seconds > 0:
@@ -241,12 +241,12 @@ def _tries(call: Call, trip: Trip, stop: Stop, failure: Failure, now: float) -> 
     return settings.tries(failure.outcome, last=not elsewhere)
 
 
-def _pause(call: Call, failure: Failure, tries: int, now: float) -> float | None:
-    """Seconds to wait before the next try at the same target; None if budget or deadline do not allow one."""
-    if not call.board.take_retry(call.entry.id, now, call.settings):
-        return None
+def _pause(call: Call, trip: Trip, stop: Stop, failure: Failure, tries: int, now: float) -> float | None:
+    """Seconds to wait before the next try at the same target; None if deadline or budget do not allow one."""
     seconds = backoff(call, failure, tries)
-    return None if seconds > call.settings.backoff_cap or now + seconds >= call.deadline else seconds
+    if seconds > call.settings.backoff_cap or not trip.in_time(stop, now + seconds):
+        return None
+    return seconds if call.board.take_retry(call.entry.id, now, call.settings) else None
 
 
 def backoff(call: Call, failure: Failure, tries: int) -> float:

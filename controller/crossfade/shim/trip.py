@@ -40,7 +40,7 @@ class Trip:
         call = self._call
         while self._stops and self._made < call.settings.most_targets:
             stop = self._stops.popleft()
-            if self._made and not self._in_time(stop, now):
+            if self._made and not self.in_time(stop, now):
                 continue
             if not stop.put_off and self._is_barred(stop, now) and self._stops:
                 self._stops.append(replace(stop, last_resort=True, put_off=True))
@@ -100,10 +100,11 @@ class Trip:
     def _keep(self, wanted: Callable[[Stop], bool]) -> None:
         self._stops = deque(stop for stop in self._stops if wanted(stop))
 
-    def _in_time(self, stop: Stop, now: float) -> bool:
-        left = self._call.deadline - now
-        usual = self._call.board.average(stop.target, now, streaming=self._call.streaming)
-        return left > max(_LEAST_TIME, usual or 0.0)
+    def in_time(self, stop: Stop, now: float) -> bool:
+        """Whether an attempt that begins now can be expected to end before the call's deadline."""
+        call = self._call
+        usual = call.board.average(stop.target, now, streaming=call.streaming) if call.answers else None
+        return call.left(now) > max(_LEAST_TIME, usual or 0.0)
 
 
 _LEAST_TIME = 0.02
