@@ -17,12 +17,14 @@ from botocore.response import StreamingBody
 
 import crossfade
 from crossfade.core.outcome import Outcome
+from crossfade.core.validator import Validator
 from crossfade.shim import feed as feed_module
 from crossfade.shim import runtime
 from crossfade.shim.answer import read_answer
 from crossfade.shim.attempt import HERE
-from crossfade.shim.classify import is_malformed
+from crossfade.shim.classify import Incomplete, is_malformed
 from crossfade.shim.dispatch import WATCHDOG
+from crossfade.shim.events import reading_of
 from crossfade.shim.stream import Stream
 from crossfade.shim.watchdog import Watch
 
@@ -146,6 +148,34 @@ def test_an_odd_answer_is_an_answer(document: Any) -> None:
     assert read_answer("InvokeModel", response, None).outcome is Outcome.OK
     assert json.loads(response["body"].read()) == document
     assert not is_malformed(["odd"])
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("family", ["anthropic", "nova", "llama", None])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"content_block": "odd"}, {"contentBlockDelta": "odd"}, {"contentBlockDelta": {"delta": "odd"}}, {"delta": 1},
+        {"messageStop": "odd"}, {"amazon-bedrock-invocationMetrics": "odd"}, {"output": "odd", "stop_reason": "stop"},
+        {"output": {"message": "odd"}, "stop_reason": "stop"},
+    ],
+)  # fmt: skip
+def test_odd_parts_of_an_answer_are_no_fault(family: str | None, part: dict[str, Any]) -> None:
+    validator = Validator(json=True)
+    reading_of("InvokeModelWithResponseStream", family, validator).see({"chunk": {"bytes": json.dumps(part).encode()}})
+    whole = json.dumps({"content": [], "output": {}, "generation": ""} | part).encode()
+    response = {"body": StreamingBody(io.BytesIO(whole), len(whole)), "contentType": "application/json"}
+    assert read_answer("InvokeModel", response, family, validator).outcome in (Outcome.OK, Outcome.MALFORMED)
+
+
+def test_an_answer_too_deep_to_be_read_is_incomplete() -> None:
+    with pytest.raises(Incomplete):
+        reading_of("InvokeModelWithResponseStream", None).see({"chunk": {"bytes": DEEP}})
+    response = {"body": StreamingBody(io.BytesIO(DEEP), len(DEEP)), "contentType": "application/json"}
+    with pytest.raises(Incomplete):
+        read_answer("InvokeModel", response, None)
 
 
 @pytest.mark.parametrize("error", [KeyError("a part that is missing"), TypeError("a part of the wrong kind")])

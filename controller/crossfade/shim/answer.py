@@ -51,11 +51,11 @@ def read_answer(
 
 
 def _read_converse(response: Mapping[str, Any], validator: Validator | None) -> Told:
-    message = (response.get("output") or {}).get("message") or {}
+    message = mapping(mapping(response.get("output")).get("message"))
     missing = [name for name in ("stopReason", "usage") if name not in response]
     if missing or not isinstance(message.get("content"), list):
         raise Incomplete(f"Converse answered without {', '.join(missing) or 'output.message.content'}")
-    usage = response["usage"]
+    usage = mapping(response["usage"])
     return Told(
         outcome=_judge(response["stopReason"], None if validator is None else _text(message["content"]), validator),
         stop=stop_of(response["stopReason"]),
@@ -80,13 +80,18 @@ def _text(content: object) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
+def mapping(value: object) -> Mapping[str, Any]:
+    """What came from the wire, where it is what is to be looked into; else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def invoked_text(document: Mapping[str, Any], family: str | None) -> str | None:
     """The text of a whole InvokeModel answer, None for a body family that is not known here."""
     match family:
         case "anthropic":
             return _text(document.get("content"))
         case "nova":
-            return _text(((document.get("output") or {}).get("message") or {}).get("content"))
+            return _text(mapping(mapping(document.get("output")).get("message")).get("content"))
         case "llama":
             return str(document.get("generation") or "")
     return None
@@ -106,7 +111,7 @@ def _read_invoke(response: dict[str, Any], family: str | None, validator: Valida
     if "json" in str(response.get("contentType") or headers.get("content-type") or "json"):
         try:
             document = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Incomplete(f"InvokeModel answered a body that is no JSON: {error}") from error
         member = _MEMBERS.get(family or "")
         if member is not None and not (isinstance(document, dict) and member in document):

@@ -8,7 +8,7 @@ from typing import Any
 
 from crossfade.core.stop import Stop, stop_of
 from crossfade.core.validator import JUDGED, Validator
-from crossfade.shim.answer import invoked_stop
+from crossfade.shim.answer import invoked_stop, mapping
 from crossfade.shim.classify import Incomplete, is_malformed
 
 _TOLD = ("anthropic", "nova", "llama")
@@ -86,13 +86,13 @@ class InvokeReading(Reading):
     def see(self, event: Mapping[str, Any]) -> None:
         try:
             part = json.loads((event.get("chunk") or {}).get("bytes") or b"")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Incomplete("a chunk came without readable bytes") from error
         if not isinstance(part, Mapping):
             return
         self.content = self.content or self._is_content(part)
         if _METRICS in part:
-            metrics = part[_METRICS] or {}
+            metrics = mapping(part[_METRICS])
             self.tokens_in, self.tokens_out = metrics.get("inputTokenCount"), metrics.get("outputTokenCount")
         self.note_stop(self._stop_said(part))
         self.note_text(self._text_said(part))
@@ -101,8 +101,8 @@ class InvokeReading(Reading):
 
     def _is_content(self, part: Mapping[str, Any]) -> bool:
         if self._family == "anthropic":
-            block = part.get("content_block") or {}
-            return part.get("type") == "content_block_delta" or block.get("type") == "tool_use"
+            begun = mapping(part.get("content_block")).get("type")
+            return part.get("type") == "content_block_delta" or begun == "tool_use"
         if self._family == "nova":
             return "contentBlockDelta" in part or "contentBlockStart" in part
         return True
@@ -118,15 +118,13 @@ class InvokeReading(Reading):
     def _text_said(self, part: Mapping[str, Any]) -> object:
         if self._family == "llama":
             return part.get("generation")
-        delta = (part.get("contentBlockDelta") or {}) if self._family == "nova" else part
-        inner = delta.get("delta") if isinstance(delta, Mapping) else None
-        return inner.get("text") if isinstance(inner, Mapping) else None
+        delta = mapping(part.get("contentBlockDelta")) if self._family == "nova" else part
+        return mapping(delta.get("delta")).get("text")
 
     def _stop_said(self, part: Mapping[str, Any]) -> Any:
         """The body of an answer that is not streamed says it at the top; in a stream some vendors nest it."""
         nested = {"anthropic": "delta", "nova": "messageStop"}.get(self._family or "")
-        inner = part.get(nested) if nested else None
-        return invoked_stop(part) or (invoked_stop(inner) if isinstance(inner, Mapping) else None)
+        return invoked_stop(part) or (invoked_stop(mapping(part.get(nested))) if nested else None)
 
 
 def reading_of(operation: str, family: str | None, validator: Validator | None = None) -> Reading:
