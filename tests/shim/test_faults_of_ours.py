@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import EventStreamError
 from botocore.response import StreamingBody
 
@@ -206,6 +207,29 @@ def test_a_chunk_that_breaks_in_mid_stream_is_a_stream_error_and_counted(error: 
         list(stream)
     assert told
     assert told[0] not in (Outcome.OK, Outcome.ABANDONED)
+
+
+def test_a_stream_that_breaks_after_its_stop_is_whole_and_lets_go_of_its_connection() -> None:
+    closed: list[bool] = []
+
+    class Source:
+        def __iter__(self):
+            yield {"contentBlockDelta": {"delta": {"text": "all there is"}}}
+            yield {"messageStop": {"stopReason": "end_turn"}}
+            raise ChecksumMismatch(1, 2)
+
+        def close(self) -> None:
+            closed.append(True)
+
+    told: list[Outcome] = []
+    stream = Stream(
+        Source(), reading=reading_of("ConverseStream", None), watch=Watch(), operation="ConverseStream",
+        stall=5.0, deadline=time.monotonic() + 5, began=time.monotonic(),
+    )  # fmt: skip
+    stream.hold()
+    stream.on_end(lambda _stream, outcome, _error: told.append(outcome))
+    assert len(list(stream)) == 2
+    assert (told, closed) == ([Outcome.OK], [True])
 
 
 def test_at_the_end_a_hanging_flush_loses_nothing(

@@ -116,6 +116,7 @@ class Stream(EventStream):  # type: ignore[misc]
                 raise
             if self._reading.ended:  # all content and the stop are there; only what follows was lost
                 self._end(self._whole(), None)
+                self._source.close()
                 return None
             outcome = self._class_of(error)
             told = error if isinstance(error, EventStreamError) else self._as_stream_error(error, outcome)
