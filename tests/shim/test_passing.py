@@ -121,6 +121,30 @@ def test_a_guardrail_is_applied_in_its_own_region_with_botocores_retries(
     client.close()
 
 
+@pytest.mark.parametrize("face", ["shim"], indirect=True)
+def test_a_call_that_a_hook_makes_in_the_middle_of_a_routed_one_is_none_of_it(
+    routed, snapshot, model, sandbox, session
+) -> None:
+    routed(snapshot(model("blue")))
+    client = session.client("bedrock-runtime", endpoint_url=sandbox.endpoint(EAST))
+
+    def check(**_: Any) -> None:
+        client.apply_guardrail(
+            guardrailIdentifier="g", guardrailVersion="1", source="INPUT", content=[{"text": {"text": "hi"}}]
+        )
+
+    client.meta.events.register("before-send.bedrock-runtime.Converse", check)
+    sandbox.fault("unavailable", region=EAST, operation="Converse")
+    messages = [{"role": "user", "content": [{"text": "hi"}]}]
+    told = client.converse(modelId=ROUTE, messages=messages)["ResponseMetadata"]["Crossfade"]
+    assert (told["region"], told["attempts"]) == (WEST, 2)
+    assert asked(sandbox) == [
+        ("ApplyGuardrail", EAST, "answered"), ("Converse", EAST, "ServiceUnavailableException"),
+        ("ApplyGuardrail", EAST, "answered"), ("Converse", WEST, "answered"),
+    ]  # fmt: skip
+    client.close()
+
+
 def test_counted_tokens_tell_nothing_of_how_long_an_answer_takes(routed, snapshot, model, ask, sandbox) -> None:
     client = routed(snapshot(model("blue", EAST, WEST)))
     messages = [{"role": "user", "content": [{"text": "hi"}]}]

@@ -12,10 +12,11 @@ from crossfade.core.walk import walk
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
 from crossfade.shim.adoption import adopt, steps_aside
+from crossfade.shim.attempt import HERE
 from crossfade.shim.board import Board
 from crossfade.shim.call import OPERATIONS, PINNED, Call, deadline_of
 from crossfade.shim.context import Said, said
-from crossfade.shim.dispatch import dispatch
+from crossfade.shim.dispatch import Plain, dispatch
 from crossfade.shim.features import read_request
 from crossfade.shim.following import FOLLOWING, follow_up
 from crossfade.shim.recorder import Recorder
@@ -31,7 +32,7 @@ class RoutedClient:
         if operation_name == FOLLOWING:
             return follow_up(self, plain, operation_name, api_params)
         if operation_name not in OPERATIONS:
-            return plain(operation_name, api_params)
+            return _untouched(plain, operation_name, api_params)
         try:
             call = route(self, operation_name, api_params)
         except SetupError:
@@ -40,11 +41,23 @@ class RoutedClient:
             warn_once("Crossfade could not route a call and left it to plain boto3")
             call = None
         if call is None:
-            return plain(operation_name, api_params)
+            return _untouched(plain, operation_name, api_params)
         if call.entry.live is not None and call.entry.live.shadow:
             runtime.copy_some(call, self, plain)
         with call.span:
             return dispatch(call, self, plain)
+
+
+def _untouched(plain: Plain, operation: str, params: dict[str, Any]) -> Any:
+    """Botocore's own call. One that a hook makes in the middle of an attempt of ours is no part of that."""
+    around = HERE.attempt
+    if around is None:
+        return plain(operation, params)
+    HERE.attempt = None
+    try:
+        return plain(operation, params)
+    finally:
+        HERE.attempt = around
 
 
 def route(client: Any, operation: str, params: dict[str, Any]) -> Call | None:
