@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import socket
 import threading
 import time
@@ -90,6 +91,16 @@ def test_without_a_thread_for_the_watchdog_the_call_is_answered_and_nothing_leak
     assert HERE.attempt is None
     ask(client)
     assert WATCHDOG._pid != 0  # tried again, with the next call
+
+
+def test_the_random_numbers_of_the_service_are_its_own(routed, snapshot, model, ask, sandbox) -> None:
+    client = routed(snapshot(model("blue")))
+    random.seed(7)
+    before = random.getstate()
+    sandbox.fault("throttle", region="us-east-1")
+    for _ in range(3):
+        ask(client)
+    assert random.getstate() == before
 
 
 def test_an_odd_socket_does_not_end_the_watch_over_the_others() -> None:

@@ -6,8 +6,9 @@ import hashlib
 import random
 from enum import StrEnum
 
-_CHANCE = random.SystemRandom()
-"""The caller's own: a service that seeds Python's random numbers before each call would send all calls one way."""
+CHANCE = random.SystemRandom()
+"""Of Crossfade's own: a service that seeds Python's random numbers before each call would send all calls one way, and
+one that counts on the numbers it seeded would get others."""
 GROUPS = 128
 """Into how many groups the keys of each variant fall."""
 
@@ -30,7 +31,7 @@ def position(salt: str, key: str) -> float:
 
 def drawn(salt: str, key: str | None) -> float:
     """The `position` of a stickiness key; a random one without a key."""
-    return _CHANCE.random() if key is None else position(salt, key)
+    return CHANCE.random() if key is None else position(salt, key)
 
 
 def variant_at(u: float, weight: float) -> Variant:

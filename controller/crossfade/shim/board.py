@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from crossfade.core.model import Target
 from crossfade.core.outcome import Charge, Outcome
 from crossfade.core.policy import POLICY, Settings
+from crossfade.core.split import CHANCE
 from crossfade.shim.breaker import Breaker, State
 from crossfade.shim.latency import Latency
 from crossfade.shim.throttle import Budget, Tally, Throttle
@@ -121,7 +121,7 @@ class Board:
             place = self._place(target)
             latency = self._latency(place, streaming)
             if latency.is_slow(now, seconds, settings):
-                place.breaker.fail(now, settings, random.random())
+                place.breaker.fail(now, settings, CHANCE.random())
             latency.note(now, seconds, usual=False)
             self._release(place, target.region)
 
@@ -164,21 +164,21 @@ class Board:
                 if seconds is not None:
                     latency.note(now, seconds, usual=place.breaker.state is State.CLOSED)
                 if slow:
-                    place.breaker.fail(now, settings, random.random())
+                    place.breaker.fail(now, settings, CHANCE.random())
                 else:
                     place.breaker.succeed(now, settings)
                 return
             match charge:
                 case Charge.TARGET:
-                    place.breaker.fail(now, settings, random.random())
+                    place.breaker.fail(now, settings, CHANCE.random())
                     region.release()
                 case Charge.LATENCY:
-                    place.breaker.fail(now, settings, random.random())
+                    place.breaker.fail(now, settings, CHANCE.random())
                     if seconds is not None:
                         latency.note(now, seconds, usual=False)
                     region.release()
                 case Charge.REGION:
-                    region.fail(now, settings, random.random())
+                    region.fail(now, settings, CHANCE.random())
                     place.breaker.release()
                 case _:
                     if outcome is Outcome.MISCONFIGURED:

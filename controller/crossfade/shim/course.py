@@ -7,12 +7,12 @@ Does no I/O and reads no clock. Whoever drives it asks the targets, waits, and t
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core.outcome import Outcome
+from crossfade.core.split import CHANCE
 from crossfade.shim.account import Tried
 from crossfade.shim.answer import Told
 from crossfade.shim.busy import busy_answer
@@ -252,7 +252,7 @@ def _pause(call: Call, trip: Trip, stop: Stop, failure: Failure, tries: int, now
 def backoff(call: Call, failure: Failure, tries: int) -> float:
     """Full jitter: random() * min(cap, base * 2^n), and no less than the target asked for."""
     base = call.settings.base(failure.outcome)
-    jitter = random.random() * min(call.settings.backoff_cap, base * 2.0 ** (tries - 1))
+    jitter = CHANCE.random() * min(call.settings.backoff_cap, base * 2.0 ** (tries - 1))
     return float(max(jitter, failure.retry_after or 0.0))
 
 

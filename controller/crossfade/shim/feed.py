@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import threading
 import time
 from pathlib import Path
 
 from crossfade.core.snapshot import Snapshot, is_signed, read_snapshot
+from crossfade.core.split import CHANCE
 from crossfade.errors import CrossfadeError
 from crossfade.shim.controller import Controller, Fetched
 from crossfade.shim.disk import write_whole
@@ -72,12 +72,12 @@ class Feed:
                 left = _PACE - (time.monotonic() - asked)
                 if known and self._etag == known and left > 0:
                     # A controller without a place for another long poll answers at once: do not spin.
-                    self._stopped.wait(left * (0.5 + random.random()))
+                    self._stopped.wait(left * (0.5 + CHANCE.random()))
             except Exception as error:  # whatever it is, this thread alone brings a rollback: it must go on
                 failures += 1
                 self._warn_away(error)
                 pause = min(_RETRY_MOST, _RETRY_LEAST * 2 ** min(failures - 1, 10))
-                self._stopped.wait(pause * (0.5 + random.random()))
+                self._stopped.wait(pause * (0.5 + CHANCE.random()))
 
     def look(self) -> None:
         """One request without a thread, where none may be yet. Never raises."""

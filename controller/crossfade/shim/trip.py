@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import assert_never
 from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
 from crossfade.core.policy import POLICY, Next, Region
+from crossfade.core.split import CHANCE
 from crossfade.core.walk import order
 from crossfade.shim.call import PINNED, Call
 
@@ -54,7 +54,8 @@ class Trip:
     def _is_barred(self, stop: Stop, now: float) -> bool:
         """Whether a throttled target is skipped, or a breaker's probe has been taken by another call."""
         board, settings = self._call.board, self._call.settings
-        if self.has_more_regions(stop) and random.random() < board.skip_probability(stop.target, now, settings):
+        skip = board.skip_probability(stop.target, now, settings) if self.has_more_regions(stop) else 0.0
+        if skip and CHANCE.random() < skip:
             board.note_skipped(stop.target, now, settings)
             return True
         return not stop.last_resort and not board.take(stop.target, now, settings)
