@@ -13,6 +13,7 @@ import crossfade
 
 EAST, WEST = "us-east-1", "us-west-2"
 ROUTE = "support-chat"
+MESSAGES = [{"role": "user", "content": [{"text": "hi"}]}]
 OUTPUT = {"s3OutputDataConfig": {"s3Uri": "s3://bucket/here"}}
 
 
@@ -119,6 +120,20 @@ def test_a_guardrail_is_applied_in_its_own_region_with_botocores_retries(
     assert crossfade.flush()
     assert controller.rows() == []
     client.close()
+
+
+def test_a_target_that_cannot_count_tokens_is_still_asked_for_answers(
+    routed, snapshot, model, ask, sandbox, controller
+) -> None:
+    green = model("green")
+    client = routed(snapshot(model("blue"), green))
+    says = "The provided model identifier is invalid."
+    sandbox.fault("validation", message=says, operation="CountTokens", model=green.targets[0].model_id)
+    client.count_tokens(modelId=ROUTE, input={"converse": {"messages": MESSAGES}})
+    told = ask(client)["ResponseMetadata"]["Crossfade"]
+    assert (told["model"], told["region"]) == ("green", EAST)
+    assert crossfade.flush()
+    assert controller.total("outcomes") == {"ok": 1}
 
 
 @pytest.mark.parametrize("face", ["shim"], indirect=True)

@@ -151,7 +151,7 @@ class Board:
         streaming: bool,
     ) -> None:
         """What became of an attempt. `seconds` is the time to the first token (streams) or to the whole answer, None
-        for an operation whose time tells nothing of the model's."""
+        for an operation that tells nothing of how long an answer takes, nor of whether there is one to be had."""
         with self._lock:
             place, region = self._place(target), self._region(target.region)
             self._attempts.add(now, UNKNOWN_WINDOW, 1, 0)
@@ -181,7 +181,7 @@ class Board:
                     region.fail(now, settings, CHANCE.random())
                     place.breaker.release()
                 case _:
-                    if outcome is Outcome.MISCONFIGURED:
+                    if outcome is Outcome.MISCONFIGURED and seconds is not None:
                         place.quarantined_until = now + settings.quarantine
                     self._release(place, target.region)
             latency.release()
