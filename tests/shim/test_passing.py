@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import crossfade
 
-EAST, WEST = "us-east-1", "us-west-2"
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 ROUTE = "support-chat"
 MESSAGES = [{"role": "user", "content": [{"text": "hi"}]}]
 OUTPUT = {"s3OutputDataConfig": {"s3Uri": "s3://bucket/here"}}
@@ -120,6 +121,34 @@ def test_a_guardrail_is_applied_in_its_own_region_with_botocores_retries(
     assert crossfade.flush()
     assert controller.rows() == []
     client.close()
+
+
+ARN = "arn:aws:bedrock:us-west-2:123456789012:guardrail/abc"
+
+
+@pytest.mark.parametrize(("guardrail", "region"), [("abc", EAST), (ARN, WEST)], ids=["id", "arn"])
+@pytest.mark.parametrize("operation", ["converse", "invoke_model"])
+def test_a_call_with_a_guardrail_stays_in_the_region_that_knows_it(
+    routed, snapshot, model, sandbox, calls, operation, guardrail, region
+) -> None:
+    green = model("green")
+    client = routed(snapshot(model("blue"), green))
+    sandbox.fault("unavailable", model=green.targets[0].model_id)
+    named = {"guardrailIdentifier": guardrail, "guardrailVersion": "1"}
+    if operation == "converse":
+        answer = client.converse(modelId=ROUTE, messages=MESSAGES, guardrailConfig=named)
+    else:
+        body = {"anthropic_version": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        answer = client.invoke_model(modelId=ROUTE, body=json.dumps(body), **named)
+    assert answer["ResponseMetadata"]["Crossfade"]["model"] == "blue"
+    assert [place[:2] for place in calls()] == [(region, "green"), (region, "green"), (region, "blue")]
+
+
+def test_a_guardrail_elsewhere_than_all_targets_bounds_nothing(routed, snapshot, model, ask, sandbox, calls) -> None:
+    client = routed(snapshot(model("blue", WEST, EU)))
+    sandbox.fault("unavailable", region=WEST)
+    ask(client, guardrailConfig={"guardrailIdentifier": "abc", "guardrailVersion": "1"})
+    assert [region for region, *_ in calls()] == [WEST, EU]
 
 
 def test_a_target_that_cannot_count_tokens_is_still_asked_for_answers(

@@ -52,6 +52,16 @@ class Model:
         return [] if self.takes is None else [need for need in needs if need not in self.takes]
 
 
+_REGION, _PARTS = 3, 6
+"""Of an ARN, arn:partition:service:region:account:resource."""
+
+
+def region_of(arn: object) -> str | None:
+    """The region an ARN names, None if it names none."""
+    parts = arn.split(":") if isinstance(arn, str) else []
+    return parts[_REGION] or None if len(parts) >= _PARTS and parts[0] == "arn" else None
+
+
 def read_model(reader: Reader) -> Model:
     """Reads a declared Model; problems go to the reader."""
     model = Model(

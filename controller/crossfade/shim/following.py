@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from crossfade.core.model import Target
+from crossfade.core.model import Target, region_of
 from crossfade.core.snapshot import Snapshot
 from crossfade.errors import SetupError
 from crossfade.shim import runtime
@@ -17,8 +17,6 @@ from crossfade.shim.dispatch import Plain
 log = logging.getLogger("crossfade")
 
 FOLLOWING = "GetAsyncInvoke"
-_REGION, _PARTS = 3, 6
-"""Of an ARN, arn:partition:service:region:account:resource."""
 
 
 def follow_up(client: Any, plain: Plain, operation: str, params: dict[str, Any]) -> Any:
@@ -51,12 +49,6 @@ def _place(client: Any, params: Mapping[str, Any]) -> Elsewhere | None:
         return None
     adopt(client)
     return Elsewhere(Target(region=region, model_id="", endpoint_url=endpoint_of(snapshot, region)))
-
-
-def region_of(arn: object) -> str | None:
-    """The region an ARN names, None if it names none."""
-    parts = arn.split(":") if isinstance(arn, str) else []
-    return parts[_REGION] or None if len(parts) >= _PARTS and parts[0] == "arn" else None
 
 
 def endpoint_of(snapshot: Snapshot, region: str) -> str | None:

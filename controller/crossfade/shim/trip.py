@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from crossfade.core.model import Model, Target
+from crossfade.core.model import Model, Target, region_of
 from crossfade.core.outcome import Outcome
 from crossfade.core.policy import POLICY, Next, Region
 from crossfade.core.split import CHANCE
@@ -115,29 +115,43 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     if call.operation == PINNED:
         return [_pin(call)]
     models = order(call.snapshot, call.entry, call.variant, call.operation)
-    opened = [call.board.open(model.targets, now, call.settings) for model in models]
+    places = [_places(call, model) for model in models]
+    opened = [call.board.open(targets, now, call.settings) for targets in places]
     any_closed = [not all(flags) for flags in opened]
     stops: list[Stop] = []
     closed_off: list[Stop] = []
-    for position, (model, flags) in enumerate(zip(models, opened, strict=True)):
+    for position, (model, targets, flags) in enumerate(zip(models, places, opened, strict=True)):
         if not any(flags):
-            ranked = _ranked(call, model.targets, now, probe=position == 0)
+            ranked = _ranked(call, targets, now, probe=position == 0)
             stops += [Stop(model=model, target=target) for target in ranked]
             continue
-        is_open = dict(zip(model.targets, flags, strict=True))
+        is_open = dict(zip(targets, flags, strict=True))
         if all(flags) and any(any_closed[position + 1 :]):
             # This Model is down everywhere; a later one is not, and is asked first.
             if position == 0:
-                call.skipped = _why(call, model, now)
-            closed_off += [_put_off(model, target) for target in model.targets]
+                call.skipped = _why(call, targets, now)
+            closed_off += [_put_off(model, target) for target in targets]
         elif sum(flags) * 2 > len(flags):  # over half open: the breakers themselves are not to be believed
-            ranked = _ranked(call, model.targets, now, probe=position == 0)
+            ranked = _ranked(call, targets, now, probe=position == 0)
             stops += [Stop(model=model, target=target, last_resort=is_open[target]) for target in ranked]
         else:
-            ranked = _ranked(call, [t for t in model.targets if not is_open[t]], now, probe=position == 0)
+            ranked = _ranked(call, [t for t in targets if not is_open[t]], now, probe=position == 0)
             stops += [Stop(model=model, target=target) for target in ranked]
-            closed_off += [_put_off(model, target) for target in model.targets if is_open[target]]
+            closed_off += [_put_off(model, target) for target in targets if is_open[target]]
     return stops + closed_off
+
+
+def _places(call: Call, model: Model) -> tuple[Target, ...]:
+    """The Model's targets that a call may go to: with a guardrail those in its region, which alone knows it.
+
+    All of them where none is there. A guardrail that is not named by its ARN is in the client's own region.
+    """
+    config = call.params.get("guardrailConfig", call.params)
+    named = config.get("guardrailIdentifier") if isinstance(config, Mapping) else None
+    if not named:
+        return model.targets
+    region = region_of(named) or call.home
+    return tuple(target for target in model.targets if target.region == region) or model.targets
 
 
 def _put_off(model: Model, target: Target) -> Stop:
@@ -155,6 +169,6 @@ def _ranked(call: Call, targets: Sequence[Target], now: float, *, probe: bool) -
     return call.board.rank(targets, now, call.settings, streaming=call.streaming, probe=probe and call.answers)
 
 
-def _why(call: Call, model: Model, now: float) -> Outcome:
-    quarantined = all(call.board.quarantined(target, now) for target in model.targets)
+def _why(call: Call, targets: Sequence[Target], now: float) -> Outcome:
+    quarantined = all(call.board.quarantined(target, now) for target in targets)
     return Outcome.MISCONFIGURED if quarantined else Outcome.UNAVAILABLE

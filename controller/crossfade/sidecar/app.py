@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]
 
+from crossfade.core.model import region_of
 from crossfade.core.snapshot import Snapshot
 from crossfade.shim.board import Board
 from crossfade.shim.call import Call
 from crossfade.shim.client import open_call
 from crossfade.shim.context import Said
 from crossfade.shim.course import Ask, Busy
-from crossfade.shim.following import endpoint_of, region_of
+from crossfade.shim.following import endpoint_of
 from crossfade.shim.recorder import Recorder
 from crossfade.sidecar import bedrock, chat, openai
 from crossfade.sidecar.callers import Asked, Callers, signed_region

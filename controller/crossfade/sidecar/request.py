@@ -24,6 +24,7 @@ _VERB_OF = {operation: verb for verb, operation in VERBS.items()}
 ASYNC_PATH = "/async-invoke"
 """StartAsyncInvoke's, which names its model in the body; with an ARN after it GetAsyncInvoke's."""
 _PATH = re.compile(r"/model/(.+)/([a-z-]+)")
+_GUARDRAIL = "x-amzn-bedrock-guardrailidentifier"
 _LABEL = "x-crossfade-label-"
 MOST_DEADLINE = 3600.0
 
@@ -79,6 +80,8 @@ def read_request(path: str, body: bytes, headers: dict[str, str]) -> Request | N
     params = read_params(operation, body)
     if operation == PINNED:
         model_id = str(params.get("modelId") or "")
+    elif operation.startswith("InvokeModel") and (guardrail := headers.get(_GUARDRAIL)):
+        params["guardrailIdentifier"] = guardrail
     return Request(operation=operation, model_id=model_id, body=body, params=params, headers=headers)
 
 
