@@ -168,6 +168,17 @@ def test_slow_first_tokens_count_as_failures_once_the_usual_is_known() -> None:
     assert not latency.is_slow(2 * 3600, 0.4, DEFAULT)
 
 
+def test_after_a_quiet_hour_nothing_is_usual_any_more() -> None:
+    latency = Latency()
+    for i in range(30):
+        latency.note(i, 0.3, usual=True)
+    assert latency.is_slow(3500, 5.0, DEFAULT)
+    assert not latency.is_slow(3700, 5.0, DEFAULT), "the last hour knows of no answer"
+    for i in range(20):
+        latency.note(3700 + i, 5.0, usual=True)
+    assert not latency.is_slow(3800, 6.0, DEFAULT)
+
+
 def test_what_is_measured_while_probing_never_becomes_the_usual() -> None:
     latency = Latency()
     for i in range(30):

@@ -42,10 +42,9 @@ class Latency:
         self._last, self._seen_at, self._probing_since = seconds, now, None
         if not usual:
             return
+        self._forget(now)
         if not self._slices or now >= self._slices[-1][0] + _SLICE:
             self._slices.append((now, {}))
-            if len(self._slices) > _SLICES:
-                self._count -= sum(self._slices.pop(0)[1].values())
         bins = self._slices[-1][1]
         index = duration_bin(seconds)
         bins[index] = bins.get(index, 0) + 1
@@ -87,6 +86,7 @@ class Latency:
 
     def usual(self, now: float, share: float, settings: Settings) -> float | None:
         """The last hour's quantile, computed at most once a second, or None with too little to go by."""
+        self._forget(now)
         if self._count < settings.slow_samples:
             return None
         at, found = self._cached.get(share, (-1e9, None))
@@ -98,6 +98,10 @@ class Latency:
             found = quantile(total, share)
             self._cached[share] = (now, found)
         return found
+
+    def _forget(self, now: float) -> None:
+        while self._slices and now - self._slices[0][0] >= _SLICE * _SLICES:
+            self._count -= sum(self._slices.pop(0)[1].values())
 
     def is_slow(self, now: float, seconds: float, settings: Settings) -> bool:
         """Whether this duration counts as a failure of the target."""
