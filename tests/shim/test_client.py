@@ -345,8 +345,10 @@ def test_no_busy_answer_where_it_would_mislead(routed, snapshot, model, sandbox,
         ask(client, toolConfig={"tools": [tool]})
     with pytest.raises(client.exceptions.ServiceUnavailableException):
         client.invoke_model(modelId=ROUTE, body="{}")
+    with pytest.raises(client.exceptions.ServiceUnavailableException):
+        ask(client, additionalModelRequestFields={"tools": [{"type": "computer_20250124", "name": "computer"}]})
     crossfade.flush()
-    assert (controller.total("raised"), controller.total("judged")) == (2, 0)
+    assert (controller.total("raised"), controller.total("judged")) == (3, 0)
 
 
 def test_busy_can_be_switched_off(routed, snapshot, model, sandbox, ask, fast) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 _ZERO = {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
 _METADATA = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
-_SCHEMAS = ("response_format", "output_format", "output_config", "outputConfig")
+_SHAPES = ("tools", "toolConfig", "response_format", "output_format", "output_config", "outputConfig")
 
 
 def busy_answer(
@@ -22,7 +22,7 @@ def busy_answer(
     As boto3 would answer, but a stream is a list of events, and InvokeModel's body is bytes.
     """
     if operation in ("Converse", "ConverseStream"):
-        if params.get("toolConfig") or params.get("outputConfig"):
+        if _wants_shape(params) or _wants_shape(params.get("additionalModelRequestFields")):
             return None
         return _converse(text) if operation == "Converse" else {**_base(), "stream": _events(text)}
     if not operation.startswith("InvokeModel") or family not in _BODIES or _asks_for_shape(params.get("body")):
@@ -64,9 +64,12 @@ def _asks_for_shape(body: Any) -> bool:
         asked = json.loads(body)
     except (TypeError, ValueError, RecursionError):
         return True
-    if not isinstance(asked, Mapping):
-        return True
-    return bool(asked.get("tools") or asked.get("toolConfig") or any(asked.get(name) for name in _SCHEMAS))
+    return not isinstance(asked, Mapping) or _wants_shape(asked)
+
+
+def _wants_shape(asked: Any) -> bool:
+    """Whether these parameters, or fields of a vendor's, hold tools or a schema."""
+    return isinstance(asked, Mapping) and any(asked.get(name) for name in _SHAPES)
 
 
 def _anthropic(text: str) -> dict[str, Any]:
