@@ -52,7 +52,9 @@ ROOT = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COMPAT = "tests/compat"
 JAVASCRIPT = ROOT / COMPAT / "javascript"
-AT_THE_FLOOR = [f"tests/shim/test_{name}.py" for name in ("boto3", "client", "counted", "policy_rules", "streams")]
+AT_THE_FLOOR = [
+    f"tests/shim/test_{name}.py" for name in ("boto3", "client", "counted", "interrupted", "policy_rules", "streams")
+]
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "."],

@@ -104,7 +104,7 @@ def _switch(default: bool, says: str) -> Any:
 class Settings:
     """The numbers of the call policy; each is a route setting, read from its `policy` table.
 
-    A number whose default is an `int` is a whole one. Tries and bases bear the name of their outcome: an outcome
+    A number of the type `int` is a whole one. Tries and bases bear the name of their outcome: an outcome
     without a setting of its own (say, `denied`) is one that asking again cannot help.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from crossfade.core import callid
 from crossfade.core.model import Model, Target
@@ -22,7 +22,7 @@ from crossfade.shim.telemetry import NO_SPAN, Span
 
 log = logging.getLogger("crossfade")
 
-MOST_TOKENS = 10**9
+_MOST_TOKENS = 10**9
 
 
 class Shadowing(Protocol):
@@ -218,7 +218,7 @@ class Call:
         # From the wire: what is no plausible count must not spoil the whole batch's sums.
         # Of a hedged call two requests are paid for. What the other one took is never told: as much, at most.
         requests = 2 if self.hedged else 1
-        tokens_in, tokens_out = (n * requests if type(n) is int and 0 <= n < MOST_TOKENS else None for n in tokens)
+        tokens_in, tokens_out = (n * requests if is_count(n) else None for n in tokens)
         price = answered_by.price if answered_by else None
         known = price is not None and tokens_in is not None and tokens_out is not None
         seen = Seen(
@@ -261,6 +261,11 @@ def deadline_of(operation: str, settings: Settings, said: float | None) -> float
     if said is not None:
         return said
     return settings.stream_deadline if operation.endswith("Stream") else settings.deadline
+
+
+def is_count(n: object) -> TypeGuard[int]:
+    """Whether what came from the wire can be a number of tokens."""
+    return type(n) is int and 0 <= n < _MOST_TOKENS
 
 
 def with_model(params: Mapping[str, Any], model_id: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from crossfade.core.model import Model, Target
 from crossfade.core.outcome import Outcome
 from crossfade.core.stop import Stop
 from crossfade.shim import semconv
-from crossfade.shim.call import MOST_TOKENS, Call
+from crossfade.shim.call import Call, is_count
 from crossfade.shim.telemetry import NO_SPAN, Span
 
 log = logging.getLogger("crossfade")
@@ -233,11 +233,6 @@ def operation_name(call: Call) -> str:
     if call.operation.startswith(("Converse", "InvokeModel")):
         return "text_completion" if call.operation.startswith("Invoke") and call.family == "llama" else "chat"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", call.operation).lower()
-
-
-def is_count(n: object) -> bool:
-    """Whether what came from the wire can be a number of tokens."""
-    return type(n) is int and 0 <= n < MOST_TOKENS
 
 
 _told = threading.Event()
