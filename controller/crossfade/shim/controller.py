@@ -57,9 +57,6 @@ class Controller:
         """Delivers an observations batch or scores."""
         self._send("POST", path, body, {"Content-Type": "application/json"}, timeout)
 
-    def close(self) -> None:
-        self._pool.clear()
-
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> Any:
         headers = {
             **headers,
