@@ -10,14 +10,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials
 from service import started
 
 import crossfade
 from crossfade.core import callid
 from crossfade.shim import runtime
+from crossfade.shim.credentials import renew
 
 ROUTE = "support-chat"
 EAST, WEST = "us-east-1", "us-west-2"
@@ -150,6 +153,29 @@ def test_five_hundred_threads_share_one_client(routed, snapshot, model, controll
     assert controller.total("calls") == 501
     assert controller.total("keyed") == 500
     assert controller.total("raised") == controller.total("busy") == 0
+
+
+def test_calls_whose_credentials_are_refused_together_fetch_new_ones_once() -> None:
+    fetched: list[float] = []
+
+    def fetch() -> dict[str, str]:
+        time.sleep(0.3)
+        fetched.append(time.monotonic())
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        return {"access_key": str(len(fetched)), "secret_key": "s", "token": "t", "expiry_time": soon.isoformat()}
+
+    credentials = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
+    ready = threading.Barrier(20)
+
+    def refused(_: int) -> bool:
+        ready.wait(10)
+        return renew(credentials)
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(refused, range(20)))
+    assert len(fetched) == 2
+    assert renew(credentials), "refused once more, later"
+    assert len(fetched) == 3
 
 
 def test_twenty_megabytes_go_out_whole_and_again_to_the_next_region(routed, snapshot, model, sandbox, calls) -> None:

@@ -17,8 +17,10 @@ def renew(credentials: Any) -> bool:
     if not isinstance(credentials, RefreshableCredentials):
         return False
     try:
+        refused = credentials._frozen_credentials
         with credentials._refresh_lock:
-            credentials._protected_refresh(is_mandatory=True)
+            if credentials._frozen_credentials is refused:  # else another call, refused as well, was here before
+                credentials._protected_refresh(is_mandatory=True)
     except Exception:
         return False
     return True
