@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.core.split import Variant, assign, group, position
+from crossfade.core.split import GROUPS, Variant, assign, group, position
 
 keys = st.text(max_size=50)
 weights = st.floats(0, 100, allow_nan=False)
@@ -67,3 +68,9 @@ def test_at_weight_0_not_even_the_lowest_draw_is_green(monkeypatch: pytest.Monke
     monkeypatch.setattr("random.SystemRandom.random", lambda _: 0.0)
     assert assign("salt", None, 0) is Variant.BLUE
     assert assign("salt", None, 1e-9) is Variant.GREEN
+
+
+def test_a_key_that_is_no_valid_text_has_its_place_too() -> None:
+    broken = json.loads('"user \\ud800"')
+    assert 0 <= position("salt", broken) < 1
+    assert group("salt", broken) in range(GROUPS)

@@ -25,7 +25,7 @@ def position(salt: str, key: str) -> float:
 
     Depends on nothing else, so raising a rollout's weight only ever adds keys to green.
     """
-    digest = hashlib.blake2b(f"{salt}|{key}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(_bytes(f"{salt}|{key}"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
@@ -46,5 +46,9 @@ def assign(salt: str, key: str | None, weight: float) -> Variant:
 
 def group(salt: str, key: str) -> int:
     """The group of `key` under `salt`, 0..127: of a hash that is independent of the split's own."""
-    digest = hashlib.blake2b(f"{salt}|group|{key}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(_bytes(f"{salt}|group|{key}"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % GROUPS
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # half of a surrogate pair, as JSON may bring one, is a key as well
