@@ -20,8 +20,8 @@ from botocore.response import StreamingBody
 import crossfade
 from crossfade.core.outcome import Outcome
 from crossfade.core.validator import Validator
+from crossfade.shim import adoption, runtime
 from crossfade.shim import feed as feed_module
-from crossfade.shim import runtime
 from crossfade.shim.answer import read_answer
 from crossfade.shim.attempt import HERE
 from crossfade.shim.classify import Incomplete, is_malformed
@@ -325,6 +325,25 @@ def test_a_stream_collected_in_the_middle_of_the_boards_own_work_does_not_wait_f
     assert not collector.is_alive()
     crossfade.flush()
     assert controller.total("outcomes") == {"malformed": 1}
+
+
+def test_a_call_made_by_a_signals_handler_does_not_wait_for_the_one_it_interrupts(
+    routed, snapshot, model, ask, session, fast
+) -> None:
+    client = routed(snapshot(model("blue")))
+    other = session.client("bedrock-runtime")
+    answers: list[Any] = []
+
+    def interrupted() -> None:
+        with adoption._lock, current().board._lock:
+            answers.append(ask(other))
+
+    caller = threading.Thread(target=interrupted, daemon=True)
+    caller.start()
+    caller.join(10)
+    assert len(answers) == 1
+    ask(client)
+    other.close()
 
 
 def test_a_stream_that_breaks_after_a_fault_of_ours_is_a_stream_error(

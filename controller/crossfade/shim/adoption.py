@@ -19,13 +19,13 @@ SERVICE = "bedrock-runtime"
 _RETRY_ID = f"retry-config-{SERVICE}"
 _STUBBER_ID = "boto_stubber"
 _MARK = "_crossfade_adopted"
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def _after_fork() -> None:
     """A thread that is not there in the child may have held the lock."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

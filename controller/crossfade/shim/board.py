@@ -33,7 +33,7 @@ class Board:
     """Breakers, throttles, latencies and retry budgets. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the handler of a signal may make a call in the middle of one
         self._places: dict[tuple[str, str], Place] = {}
         self._regions: dict[str, Breaker] = {}
         self._budgets: dict[int, Budget] = {}
