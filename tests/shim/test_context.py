@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -192,3 +193,10 @@ def test_request_metadata_labels_are_what_a_rule_asks_for(routed, snapshot, mode
     client = routed(found)
     assert ask(client, requestMetadata={"team": "search"})["ResponseMetadata"]["Crossfade"]["route"] == "other"
     assert ask(client, requestMetadata={"team": "chat"})["ResponseMetadata"]["Crossfade"]["route"] == ROUTE
+
+
+@pytest.mark.parametrize("deadline", [sys.maxsize, 1e300])
+def test_a_deadline_beyond_all_sockets_is_a_long_one(routed, snapshot, model, ask, deadline) -> None:
+    client = routed(snapshot(model("blue")))
+    with crossfade.context(deadline=deadline):
+        assert not ask(client)["ResponseMetadata"]["Crossfade"]["busy"]

@@ -23,6 +23,8 @@ from crossfade.shim.telemetry import NO_SPAN, Span
 log = logging.getLogger("crossfade")
 
 _MOST_TOKENS = 10**9
+_LONGEST = 86_400.0
+"""Seconds: who says `sys.maxsize` means "as long as it takes", and no socket can wait so long."""
 
 
 class Shadowing(Protocol):
@@ -259,7 +261,7 @@ OPERATIONS = ANSWERLESS | {"Converse", "ConverseStream", "InvokeModel", "InvokeM
 def deadline_of(operation: str, settings: Settings, said: float | None) -> float:
     """Seconds a call may take: the caller's word, else the route's."""
     if said is not None:
-        return said
+        return min(said, _LONGEST)
     return settings.stream_deadline if operation.endswith("Stream") else settings.deadline
 
 

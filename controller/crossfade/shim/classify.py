@@ -109,7 +109,7 @@ _BROKEN = (
     ssl.SSLError,
     OSError,
 )
-_PYTHONS = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
+_PYTHONS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What comes of an answer that makes no sense, or of a socket that is gone under the reader's feet."""
 _LIBRARIES = (boto.BotoCoreError, boto.ClientError, Incomplete, *_CUT, *_BROKEN, *_PYTHONS, http.client.HTTPException)
 
