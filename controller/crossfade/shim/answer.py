@@ -82,7 +82,7 @@ def _text(content: object) -> str:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """What came from the wire, where it is what is to be looked into; else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def invoked_text(document: Mapping[str, Any], family: str | None) -> str | None:

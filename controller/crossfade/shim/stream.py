@@ -63,9 +63,10 @@ class Stream(EventStream):  # type: ignore[misc]
         """Reads until the first content. Raises whatever the source does, or `Incomplete`."""
         for event in self._events:
             self._held.append(event)
-            self._see(event)
+            self._reading.see(event)
             if self._reading.content:
                 self.first_token = time.monotonic() - self._began
+                self.whole_at = time.monotonic() if self._reading.ended else None
                 self._watch.due = self._deadline
                 return
         raise Incomplete("the stream ended before its first content")
@@ -107,7 +108,9 @@ class Stream(EventStream):  # type: ignore[misc]
         try:
             event = next(self._events, None)
             if event is not None:
-                self._see(event)
+                self._reading.see(event)
+                if self._reading.ended:
+                    self.whole_at = time.monotonic()
             elif not self._reading.ended:
                 raise Incomplete("the stream ended without its last event")
         except Exception as error:
@@ -130,11 +133,6 @@ class Stream(EventStream):  # type: ignore[misc]
             return None
         self._watch.due = self._deadline
         return event
-
-    def _see(self, event: dict[str, Any]) -> None:
-        self._reading.see(event)
-        if self._reading.ended:
-            self.whole_at = time.monotonic()
 
     def _whole(self) -> Outcome:
         return Outcome.MALFORMED if self._reading.malformed else Outcome.OK

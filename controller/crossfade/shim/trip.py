@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -115,7 +115,8 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     if call.operation == PINNED:
         return [_pin(call)]
     models = order(call.snapshot, call.entry, call.variant, call.operation)
-    places = [_places(call, model) for model in models]
+    region = _bound_to(call)
+    places = [_within(model, region) if region else model.targets for model in models]
     opened = [call.board.open(targets, now, call.settings) for targets in places]
     any_closed = [not all(flags) for flags in opened]
     stops: list[Stop] = []
@@ -141,16 +142,18 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
     return stops + closed_off
 
 
-def _places(call: Call, model: Model) -> tuple[Target, ...]:
-    """The Model's targets that a call may go to: with a guardrail those in its region, which alone knows it.
+def _bound_to(call: Call) -> str | None:
+    """The region of the guardrail that the request names, which is known nowhere else; None without one.
 
-    All of them where none is there. A guardrail that is not named by its ARN is in the client's own region.
+    One that is not named by its ARN is in the client's own region.
     """
     config = call.params.get("guardrailConfig", call.params)
-    named = config.get("guardrailIdentifier") if isinstance(config, Mapping) else None
-    if not named:
-        return model.targets
-    region = region_of(named) or call.home
+    named = config.get("guardrailIdentifier") if isinstance(config, dict) else None
+    return (region_of(named) or call.home) if named else None
+
+
+def _within(model: Model, region: str) -> tuple[Target, ...]:
+    """The Model's targets in this region; all of them where none is there."""
     return tuple(target for target in model.targets if target.region == region) or model.targets
 
 
