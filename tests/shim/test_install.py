@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import boto3
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import crossfade
 from crossfade.core import callid
 from crossfade.core.variables import KNOWN
+from crossfade.shim import runtime
 from crossfade.shim.settings import misspelt
 
 ROUTE = "support-chat"
@@ -68,6 +70,15 @@ def test_streams_and_invoke_model_are_routed_too(routed, model, snapshot, contro
     assert controller.total("outcomes") == {"ok": 3}
     assert sum(sum(row.get("first_token", {}).values()) for row in controller.rows()) == 2
     assert sum(row.get("cost_n", 0) for row in controller.rows()) == 3
+
+
+def test_a_first_snapshot_is_waited_for_once_not_by_each_new_client(session, settings) -> None:
+    away = settings | {"url": "http://127.0.0.1:9", "wait": 2}
+    began = time.monotonic()
+    for _ in range(8):
+        crossfade.enable(session.client("bedrock-runtime"), **away)
+    assert 2 <= time.monotonic() - began < 8
+    runtime.end(0.1)
 
 
 def test_a_misspelt_variable_is_told_once_with_the_one_that_was_meant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import Any
 
 from crossfade.errors import SetupError
@@ -70,8 +71,8 @@ def start(settings: dict[str, Any]) -> bool:
             return False
         return True
     shim = runtime.begin(found)
-    wait = found.wait if shim.started else 0.0
-    if not shim.feed.wait_for_first(wait) and not shim.feed.has_warned:
+    left = max(0.0, shim.waited_for_until - time.monotonic())
+    if not shim.feed.wait_for_first(left) and not shim.feed.has_warned:
         log.warning(
             "Crossfade has no snapshot from %s after %g s: calls go to plain boto3 until there is one",
             found.url,

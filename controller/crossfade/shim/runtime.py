@@ -49,6 +49,8 @@ class Shim:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self.started = False
+        self.waited_for_until = 0.0
+        """Until when a first snapshot is waited for: by whoever comes first, not by each new client anew."""
 
     def start(self) -> None:
         """Starts the threads, once; not before uwsgi has forked."""
@@ -56,6 +58,7 @@ class Shim:
             if self.started or _is_to_be_forked():
                 return
             self.started = True
+            self.waited_for_until = time.monotonic() + self.settings.wait
         threads = (
             ("crossfade-feed", self.feed.run, ()),
             ("crossfade-courier", self.courier.run, (self.settings.flush_seconds, self._stopped)),
@@ -130,8 +133,9 @@ def begin(settings: ShimSettings) -> Shim:
     """Makes and starts the process's shim; the one already there, if it has the same settings."""
     global _current
     with _switch:
-        if _current is not None and _current.settings == settings:
-            return _current
+        mine = current()  # after a fork one of its own, and started
+        if mine is not None and mine.settings == settings:
+            return mine
         before, _current = _current, None
         if before is not None:
             before.stop()
