@@ -261,6 +261,17 @@ def test_at_the_end_a_hanging_flush_loses_nothing(
     assert [score["value"] for score in controller.scores] == [1.0]
 
 
+def test_at_the_end_a_fault_in_the_last_delivery_loses_nothing(
+    routed, snapshot, model, ask, controller, settings, session, monkeypatch
+) -> None:
+    ask(routed(snapshot(model("blue"))))
+    monkeypatch.setattr(current().courier._controller, "post", _raise)
+    runtime.end(0.4)
+    crossfade.install(session, **settings)
+    assert crossfade.flush(5)
+    assert controller.total("calls") == 1
+
+
 def test_what_a_full_disk_loses_at_the_end_is_counted_and_said(
     routed, snapshot, model, ask, controller, monkeypatch, caplog
 ) -> None:
@@ -280,7 +291,7 @@ def test_a_score_that_is_none_is_refused_without_raising(routed, snapshot, model
     assert crossfade.score(ask(client), "accuracy", value) is False
 
 
-def _raise(*_: Any) -> None:
+def _raise(*_: Any, **__: Any) -> None:
     raise ZeroDivisionError("a fault nobody thought of")
 
 

@@ -102,7 +102,8 @@ class Courier:
         held = self._lock.acquire(timeout=timeout / 2)
         try:
             if held:
-                self._flush(until)
+                with contextlib.suppress(Exception):  # whatever fails there: what is left is stored
+                    self._flush(until)
             # Else another thread hangs in a flush. What it has in hand is stored too: sent twice, it counts once.
             self._number(self._recorder.take())
             while self._scores:
