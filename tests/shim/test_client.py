@@ -358,6 +358,17 @@ def test_busy_can_be_switched_off(routed, snapshot, model, sandbox, ask, fast) -
         ask(client)
 
 
+def test_an_invoke_model_call_on_a_route_for_converse_goes_to_blue_and_says_nothing_of_green(
+    routed, snapshot, model, sandbox, controller, calls
+) -> None:
+    client = routed(snapshot(model("blue", EAST, family=None), model("green", EAST, family="nova")))
+    body = json.dumps({"anthropic_version": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+    assert json.loads(client.invoke_model(modelId=ROUTE, body=body)["body"].read())["content"][0]["text"] == "hi"
+    assert [name for _, name, _ in calls()] == ["blue"]
+    crossfade.flush()
+    assert (controller.total("outcomes"), controller.total("judged")) == ({"rejected": 1}, 0)
+
+
 def test_an_invoke_model_call_never_falls_back_to_another_body_family(routed, snapshot, model, sandbox, calls) -> None:
     client = routed(snapshot(model("blue", EAST), fallbacks=(model("small", EAST, family="nova"),)))
     sandbox.fault("unavailable")

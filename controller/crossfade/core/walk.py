@@ -57,12 +57,14 @@ def walk(snapshot: Snapshot, entry: Entry, key: str | None, features: Callable[[
 def order(snapshot: Snapshot, entry: Entry, variant: Variant, operation: str) -> list[Model]:
     """The Models a call of this variant asks, in order, before anything is known of their health.
 
-    Tokens are counted by no fallback, whose count would be another; InvokeModel bodies go to one body family only.
+    Tokens are counted by no fallback, whose count would be another; InvokeModel bodies are as blue takes them, and
+    go to its body family only.
     """
     names = [entry.model(variant), entry.route.blue]
     if operation != "CountTokens":
         names += entry.route.fallbacks
     models = [snapshot.models[name] for name in dict.fromkeys(names)]
     if operation.startswith("InvokeModel"):
-        models = [model for model in models if model.body_family == models[0].body_family]
+        family = snapshot.models[entry.route.blue].body_family
+        models = [model for model in models if model.body_family == family]
     return models

@@ -139,6 +139,8 @@ def _itinerary(call: Call, now: float) -> list[Stop]:
             ranked = _ranked(call, [t for t in targets if not is_open[t]], now, probe=position == 0)
             stops += [Stop(model=model, target=target) for target in ranked]
             closed_off += [_put_off(model, target) for target in targets if is_open[target]]
+    if models[0].name != call.assigned:
+        call.skipped = Outcome.REJECTED  # it takes no such body: that is the caller's doing, not this Model's
     return stops + closed_off
 
 
