@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -121,6 +122,22 @@ def test_a_malformed_stop_reason_is_charged_to_the_arm(routed, snapshot, model, 
     list(open_stream(client)["stream"])
     crossfade.flush()
     assert (controller.total("outcomes"), controller.total("errors")) == ({"malformed": 1}, 1)
+
+
+@pytest.mark.parametrize("face", ["shim"], indirect=True)
+def test_a_stream_that_is_over_holds_its_request_no_longer(routed, snapshot, model) -> None:
+    class Body(bytearray):
+        """One that can be watched."""
+
+    client = routed(snapshot(model("blue")))
+    request = {"anthropic_version": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    body = Body(json.dumps(request).encode())
+    watched = weakref.ref(body)
+    response = client.invoke_model_with_response_stream(modelId=ROUTE, body=body)
+    del body
+    assert list(response["body"])
+    gc.collect()
+    assert watched() is None
 
 
 def test_a_routed_stream_is_still_an_event_stream(routed, snapshot, model) -> None:

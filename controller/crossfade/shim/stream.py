@@ -153,8 +153,9 @@ class Stream(EventStream):  # type: ignore[misc]
         self._done = True
         self._watch.due = math.inf
         WATCHDOG.remove(self._watch)
-        if self._ending is not None:
-            self._ending(self, outcome, error)
+        ending, self._ending = self._ending, None  # it holds the request, and the answer may be kept for long
+        if ending is not None:
+            ending(self, outcome, error)
 
 
 def told_broken(error: Exception, outcome: Outcome, operation: str) -> tuple[str, str]:
