@@ -237,6 +237,28 @@ time.sleep(0.5)
     assert controller.total("calls") >= 1
 
 
+def test_calls_are_routed_while_a_process_that_ends_delivers_what_it_holds(
+    controller, settings, snapshot, model
+) -> None:
+    controller.serve_snapshot(snapshot(model("blue")))
+    program = """
+mine = client()
+courier = runtime.current().courier
+genuine = courier.close
+def slowly(timeout):
+    time.sleep(1)
+    genuine(timeout)
+courier.close = slowly
+def loop():
+    while True: ask(mine)
+for _ in range(2): threading.Thread(target=loop, daemon=True).start()
+time.sleep(0.2)
+"""
+    done = run(program, controller, settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert controller.total("calls") >= 1
+
+
 def test_a_process_may_fork_after_import_and_before_it_is_set_up(controller, settings, snapshot, model) -> None:
     controller.serve_snapshot(snapshot(model("blue")))
     program = """

@@ -157,6 +157,13 @@ def end(timeout: float = EXIT_SECONDS) -> None:
         shim.stop(timeout)
 
 
+def _at_process_end() -> None:
+    """Delivers what is there. Threads that go on until the very end keep their routes meanwhile."""
+    shim = _current
+    if shim is not None and shim.pid == os.getpid():  # what a parent has to deliver is the parent's
+        shim.stop()
+
+
 def _after_fork() -> None:
     """A child has none of its parent's threads, and must not use its numbers: it gets a shim of its own."""
     global _current, _switch
@@ -173,8 +180,8 @@ def _flush_at_process_end() -> None:
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, end, exitpriority=10)
+        Finalize(None, _at_process_end, exitpriority=10)
 
 
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(end)
+atexit.register(_at_process_end)
