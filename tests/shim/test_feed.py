@@ -42,11 +42,13 @@ def test_an_empty_or_malformed_snapshot_is_refused_and_the_last_good_one_stays(
     routed, snapshot, model, ask, controller, caplog, body
 ) -> None:
     client = routed(snapshot(model("blue")))
-    stored = runtime.current().feed.path.read_bytes()
+    path = runtime.current().feed.path
+    until(path.exists)
+    stored = path.read_bytes()
     controller.serve_snapshot(body)
     until(lambda: caplog.records)
     assert version() == 1
-    assert runtime.current().feed.path.read_bytes() == stored
+    assert path.read_bytes() == stored
     assert ask(client)["ResponseMetadata"]["Crossfade"]["model"] == "blue"
 
 
