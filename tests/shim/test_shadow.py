@@ -110,6 +110,13 @@ def test_the_caller_is_served_by_blue_and_green_gets_the_same_request(started, a
     assert PairLosses("refusal", None).of(key) == (0.0, 0.0)
 
 
+def test_the_copy_of_a_call_with_a_guardrail_stays_in_the_region_that_knows_it(started, ask, calls) -> None:
+    client, _, _ = started(regions=("us-west-2", EAST))
+    ask(client, guardrailConfig={"guardrailIdentifier": "abc", "guardrailVersion": "1"})
+    settle()
+    assert [place[:2] for place in calls()] == [(EAST, "blue"), (EAST, "green")]
+
+
 @pytest.mark.parametrize("operation", ["Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"])
 def test_every_operation_is_copied_whole(started, face, sandbox, controller, operation) -> None:
     client, _, _ = started()

@@ -130,6 +130,7 @@ class Shadow(ABC):
             began=began,
             at=blue.at,
             deadline=began + deadline_of(blue.operation, entry.route.policy, None),
+            home=blue.home,
             is_copy=True,
         )
         call.id = callid.copied(blue.snapshot.signing_key, blue.id)
