@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from crossfade.core.snapshot import Snapshot, sign, snapshot_to_bytes
+from crossfade.core.model import Model
+from crossfade.core.snapshot import Entry, Snapshot, sign, snapshot_to_bytes
 
 TOKEN = "cft_benchmark"
 _STOP_SECONDS = 5
+
+
+def snapshot_of(entries: Iterable[Entry], models: Iterable[Model]) -> Snapshot:
+    """The first one of a controller with these routes."""
+    return Snapshot(
+        version=1,
+        issued_at=time.time(),
+        bucket_seconds=10,
+        signing_key=bytes(range(32)),
+        entries={entry.route.name: entry for entry in entries},
+        models={model.name: model for model in models},
+    )
 
 
 @contextlib.contextmanager

@@ -6,14 +6,13 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.controller import controller
+from benchmarks.controller import controller, snapshot_of
 from benchmarks.faults.cases import CASES, REGIONS, Case
 from benchmarks.faults.clients import ATTEMPT, CLIENTS, PATIENCE, model_id
 from crossfade.core.model import Model, Target
@@ -170,14 +169,7 @@ def _snapshot(sandbox: Sandbox, cells: Sequence[str]) -> Snapshot:
         )
         for number, cell in enumerate(cells, 1)
     ]
-    return Snapshot(
-        version=1,
-        issued_at=time.time(),
-        bucket_seconds=10,
-        signing_key=bytes(range(32)),
-        entries={entry.route.name: entry for entry in entries},
-        models={model.name: model for model in models},
-    )
+    return snapshot_of(entries, models)
 
 
 def _model(sandbox: Sandbox, cell: str, *, green: bool) -> Model:

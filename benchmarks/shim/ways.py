@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 import crossfade
-from benchmarks.controller import controller
+from benchmarks.controller import controller, snapshot_of
 from crossfade.core.model import Model, Price, Target
 from crossfade.core.route import Route
 from crossfade.core.snapshot import Entry, Live, Snapshot
@@ -118,14 +118,7 @@ def _snapshot(sandbox: Sandbox) -> Snapshot:
         Entry(id=1, route=Route(name="settled", blue="blue")),
         Entry(id=2, route=Route(name="in-rollout", blue="blue"), live=live),
     )
-    return Snapshot(
-        version=1,
-        issued_at=time.time(),
-        bucket_seconds=10,
-        signing_key=bytes(range(32)),
-        entries={entry.route.name: entry for entry in entries},
-        models=models,
-    )
+    return snapshot_of(entries, models.values())
 
 
 def _uninstall() -> None:

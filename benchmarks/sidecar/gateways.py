@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.controller import controller
+from benchmarks.controller import controller, snapshot_of
 from crossfade.core.model import Model, Price, Target
 from crossfade.core.route import Route
 from crossfade.core.snapshot import Entry, Live, Snapshot
@@ -164,14 +164,7 @@ def _snapshot(upstream: int) -> Snapshot:
         )
         for number, name in enumerate(MODELS, 1)
     )
-    return Snapshot(
-        version=1,
-        issued_at=time.time(),
-        bucket_seconds=10,
-        signing_key=bytes(range(32)),
-        entries={entry.route.name: entry for entry in entries},
-        models=models,
-    )
+    return snapshot_of(entries, models.values())
 
 
 def _deployment(name: str, upstream: int) -> dict[str, object]:
