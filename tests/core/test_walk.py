@@ -196,6 +196,12 @@ def test_what_speaks_against_a_rule_is_said_with_the_value_that_is_there() -> No
     )
 
 
+def test_a_large_bound_is_said_to_the_last_digit() -> None:
+    when = When(least={"tokens": 1_234_567.0})
+    assert str(when) == "tokens at least 1,234,567"
+    assert list(when.unmet(Request(characters=40))) == ["tokens is 10, below 1,234,567"]
+
+
 def problems(document: dict[str, Any], *others: Route) -> list[str]:
     reader = Reader(document, "route")
     route = read_route(reader)
