@@ -105,6 +105,7 @@ def test_a_share_is_in_percent_and_a_dash_where_it_is_unknown() -> None:
         ("safety_stop", None, 2.0, "2.0 more safety stops"),
         ("cost", 0.04, 30.0, "$1.20 more spent"),
         ("cost", 0.04, -5.0, "$0.200 less spent"),
+        ("cost", None, 30.0, "30.0 times the limit more spent"),
     ],
 )
 def test_harm_is_said_of_what_the_check_counts(metric: str, limit: float | None, more: float, said: str) -> None:

@@ -99,8 +99,9 @@ def metric_difference(metric: str, limit: float | None, difference: float) -> st
 def harm(metric: str, limit: float | None, more: float) -> str:
     """What green's losses came to beyond blue's: "12.3 more slow calls", "$0.12 less spent"."""
     known = metric_of(metric)
-    if known.is_money and limit is not None:
-        return f"{dollars(abs(more) * limit)} {'more' if more >= 0 else 'less'} spent"
+    if known.is_money:
+        amount = f"{abs(more):,.1f} times the limit" if limit is None else dollars(abs(more) * limit)
+        return f"{amount} {'more' if more >= 0 else 'less'} spent"
     return f"{abs(more):,.1f} {'more' if more >= 0 else 'fewer'} {known.harms}"
 
 
