@@ -36,8 +36,8 @@ def route(found: dict[str, Any], models: Mapping[str, dict[str, Any]], live: dic
         rules = [(f"{place}.", Text(f"→ {rule['use']}"), _when(rule)) for place, rule in enumerate(found["rules"], 1)]
         parts += _section("Rules; the first that holds sends a call on", columns("", "", "", rows=rules, header=False))
     if found.get("shares"):
-        shares = [(f"{share:g} %", f"→ {name}") for name, share in found["shares"].items()]
-        shares.append((f"{100 - sum(found['shares'].values()):g} %", "stays"))
+        shares = [(f"{share:g} %", Text(f"→ {name}")) for name, share in found["shares"].items()]
+        shares.append((f"{100 - sum(found['shares'].values()):g} %", Text("stays")))
         parts += _section("Shares of the calls that no rule sends on", columns("", "", rows=shares, header=False))
     in_force = found.get("policy_in_force") or []  # a controller of an older version tells none
     return Group(*parts, *([_policy(in_force)] if in_force else []))
