@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from crossfade.cli import arithmetic, declaration, render
+from crossfade.cli import arithmetic, declaration, forecast, render
 from crossfade.cli.columns import columns
 
 CALLS = {"calls": 0, "errors": 0, "busy": 0, "retries": 0, "failovers": 0}
@@ -145,6 +145,24 @@ def test_what_has_no_room_in_a_table_goes_on_and_is_not_cut() -> None:
     assert name in "".join(line.split(" ")[0] for line in said.splitlines()[1:])
 
 
+def test_the_numbers_of_a_forecast_are_whole_on_a_narrow_terminal() -> None:
+    def spread(median: float, p90: float) -> dict[str, float]:
+        return {"median": median, "p90": p90}
+
+    weighed = {"weight": 12.5, "shadow": 0.0, "slowest": "first_token", "least_seconds": 60.0}
+    shadow = {"weight": 0.0, "shadow": 10.0, "slowest": None, "least_seconds": 3600.0}
+    found = {"calls": spread(1234567, 12345678), "seconds": spread(12345, 1234567), "green_calls": spread(123456, 1)}
+    chance = {
+        "metric": "first_token", "limit": 0.8, "points": 0.5, "caught": 0.994, "promoted": 0.003, "undecided": 0.003,
+        "seconds": 12345.0, "green_calls": 123456.0, "harm": 1234.5,
+    }  # fmt: skip
+    steps = [shadow | dict.fromkeys(found), weighed | found]
+    said = printed(forecast.render({"steps": steps, "chances": [chance], "sentences": [], **found}), 80)
+    assert "…" not in said
+    for number in ("1,234,567", "12,345,678", "123,456", "14 days", "1,234.5"):
+        assert number in said
+
+
 ROUTE: dict[str, Any] = {
     "name": "chat", "blue": "old", "fallbacks": ["small"], "needs": ["cache_points"], "busy_text": "Later.",
     "rules": [
@@ -152,7 +170,7 @@ ROUTE: dict[str, Any] = {
         {"when": {"tiers": ["free", "trial"], "labels": {"team": "search"}}, "use": "cheap"},
         {"when": {"moon": "full"}, "use": "night"},
     ],
-    "shares": {"cheap": 12.5}, "validator": {"members": ["label"], "characters_most": 1000},
+    "shares": {"[red]cheap": 12.5}, "validator": {"members": ["label"], "characters_most": 1000},
     "blue_since": "2026-11-23T12:00:00+00:00", "policy": {"deadline": 45.0},
     "policy_in_force": [
         {"name": "deadline", "value": 45.0, "default": 60.0, "least": 0.1, "most": 3600, "unit": "s", "says": "all"},
@@ -184,7 +202,7 @@ def test_a_route_is_shown_in_words() -> None:
         r"1\. +→ cheap +if complexity at least 0\.25, characters below 2,000, no tools,",
         r"2\. +→ cheap +if tier 'free' or 'trial', label team 'search'",
         r'3\. +→ night +if \{"moon": "full"\}',
-        r"12\.5 % +→ cheap",
+        r"12\.5 % +→ \[red\]cheap",
         r"87\.5 % +stays",
         r"\* +deadline +45 +60 +0\.1 to 3,600 +all \(s\)",
         r"\s +outage_tries +2 +2 +1 to 10 +outage \(tries\)",

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from crossfade.cli import render as shown
 from crossfade.cli.client import Client
+from crossfade.cli.columns import columns, to_the_right
 from crossfade.cli.options import Output, may_ask_controller, on_controller
 from crossfade.cli.plan import metric_and_value, whole_plan
 from crossfade.core.plan import read_plan
@@ -80,9 +80,9 @@ def render_calibration(found: dict[str, Any]) -> RenderableType:
     if not found["replays"]:
         return shown.calibration(found)
     replays = found["replays"]
-    ends = Table("A/A replays", box=None, pad_edge=False)
-    for name in ("rolled back", "at most", "alpha", "promoted", "undecided", "calls to decide"):
-        ends.add_column(name, justify="right")
+    ends = columns(
+        "A/A replays", *to_the_right("rolled back", "at most", "alpha", "promoted", "undecided", "calls to decide")
+    )
     ends.add_row(
         f"{replays:,}",
         f"{found['stopped'] / replays:.2%}",
@@ -92,9 +92,7 @@ def render_calibration(found: dict[str, Any]) -> RenderableType:
         f"{found['undecided'] / replays:.1%}",
         "-" if found["median_calls"] is None else f"{found['median_calls']:,}",
     )
-    phi = Table("overdispersion", box=None, pad_edge=False)
-    for name in ("starts with", "measured", "at the end", "9 in 10"):
-        phi.add_column(name, justify="right")
+    phi = columns("overdispersion", *to_the_right("starts with", "measured", "at the end", "9 in 10"))
     for check in found["checks"]:
         numbers = (check["given"], check["start"], check["median"], check["p90"])
         phi.add_row(metric_name(check["metric"]), *(f"{number:.2f}" for number in numbers))
@@ -126,10 +124,8 @@ def render(forecast: dict[str, Any]) -> RenderableType:
 
 
 def _steps(forecast: dict[str, Any]) -> RenderableType:
-    table = Table("step", "weight", box=None, pad_edge=False)
-    for name in ("calls", "9 in 10", "time", "9 in 10", "green calls"):
-        table.add_column(name, justify="right")
-    table.add_column("waits longest for")
+    counts = [*to_the_right("calls", "9 in 10", whole=True), *to_the_right("time", "9 in 10", "green calls")]
+    table = columns("step", "weight", *counts, "waits longest for")
     for number, step in enumerate(forecast["steps"], 1):
         name = standing(step["weight"], step.get("shadow", 0.0))
         numbers = _shadowed(step) if step.get("shadow") else _spreads(step)
@@ -162,9 +158,8 @@ def _slowest(name: str | None) -> str:
 
 
 def _chances(chances: list[dict[str, Any]]) -> RenderableType:
-    table = Table("if green is worse in", "by", box=None, pad_edge=False)
-    for name in ("caught", "promoted", "undecided", "after", "green calls", "until then"):
-        table.add_column(name, justify="right")
+    shares = to_the_right("caught", "promoted", "undecided", whole=True)
+    table = columns("if green is worse in", "by", *shares, *to_the_right("after", "green calls", "until then"))
     for chance in chances:
         table.add_row(
             metric_name(chance["metric"]),

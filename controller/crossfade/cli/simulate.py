@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from crossfade.cli.case import read_case
+from crossfade.cli.columns import columns
 from crossfade.cli.options import Output, console, json_option
 from crossfade.errors import SetupError
 from crossfade.server.processes import end_on_signals
@@ -151,7 +151,7 @@ def _inputs(case: Case) -> dict[str, Any]:
 
 
 def _render(case: Case, result: Result) -> RenderableType:
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = columns("", "", header=False)
     for name in ("rolled_back", "promoted", "undecided"):
         table.add_row(name.replace("_", " "), _percent(getattr(result, name)))
     decided = "no rollout decided"
