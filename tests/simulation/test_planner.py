@@ -217,6 +217,8 @@ def test_a_shadow_step_is_in_no_number_and_the_shortest_it_can_last_is_said() ->
     assert found.steps[0].least_seconds == max(60, plan.least_buckets * 10 + maturity + 2)
     assert found.sentences[0].startswith("How long the shadow step takes is not foreseen")
     assert "It is in none of the numbers" in found.sentences[0]
+    slow = plan_ahead(shadow, history, traffic=0.1, settled=2.0, quick=True)
+    assert slow.steps[0].least_seconds == pytest.approx(100 * plan.least_green_calls + maturity + 2)
 
 
 NEVER: dict[str, tuple[Plan, dict[str, Summary], float, str]] = {

@@ -65,7 +65,8 @@ def plan_ahead(
         )
         first = plan.steps[0]
         lag = max(check.maturity for check in plan.checks if check.gating) + settled
-        least = max(first.bake, plan.least_buckets * bucket_seconds + lag)
+        calls = plan.least_green_calls / (traffic * first.shadow / 100) if traffic > 0 else 0.0
+        least = max(first.bake, max(plan.least_buckets * bucket_seconds, calls) + lag)
         shadow = StepForecast(weight=0.0, shadow=first.shadow, least_seconds=least)
         said = WITHOUT_SHADOW.format(least=duration(least))
         return replace(found, steps=(shadow, *found.steps), sentences=(said, *found.sentences))
