@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from plane import SECRET, KnowsAll, Plane  # type: ignore[import-not-found]
 
 from crossfade.server import auth, database
 from crossfade.server.settings import load
+from crossfade.server.usecases.apply import put_route
 from crossfade.server.usecases.tokens import Role, create_token
 from crossfade.server.web import create_app
 
@@ -65,6 +67,33 @@ def test_an_act_without_the_forms_token_is_refused(client: FlaskClient) -> None:
     answer = client.post(f"/rollouts/{rollout}/act/abort", data={"reason": "forged"})
     assert answer.status_code == 400
     assert plane.one("SELECT phase FROM rollouts WHERE id = :id", id=rollout) == "progressing"
+
+
+@pytest.mark.parametrize(("role", "registers"), [("viewer", False), ("operator", True)])
+def test_a_routes_page_offers_what_a_person_may_do_and_says_names_as_text(
+    client: FlaskClient, role: str, registers: bool
+) -> None:
+    plane = signed_in(client, role)
+    name, free = "<b>bold</b>", {"tiers": ["<i>free</i>"]}
+    body = {"blue": "old", "rules": [{"when": free, "use": "other"}], "policy": {"unknown_share": 0}}
+    put_route(plane.engine, name, body, actor="ann", now=plane.now)
+    number = plane.one("SELECT id FROM routes WHERE name = :name", name=name)
+    plane.now = datetime.now(UTC)
+    plane.observe(plane.row(calls=1, route=number, attempts={"unknown": 1}, model="<u>old</u>"))
+    for path in ("/routes/%3Cb%3Ebold%3C/b%3E", "/live/routes/%3Cb%3Ebold%3C/b%3E"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert ("/register?route=" in answer.text) is registers
+        for text in (
+            "&lt;b&gt;bold",
+            "&lt;i&gt;free",
+            "&lt;u&gt;old",
+            "in a way that Crossfade does not know",
+            ">1 call<",
+        ):
+            assert text in answer.text
+        assert not re.search("<b>|<i>|<u>", answer.text)
+    assert "/routes/%3Cb%3Ebold%3C/b%3E" in client.get("/").text
 
 
 def test_guessing_tokens_is_slowed_down(client: FlaskClient) -> None:
