@@ -209,6 +209,29 @@ def test_a_blue_that_changes_while_bedrock_is_asked_is_a_conflict(plane: Plane) 
         register(plane, Meanwhile())
 
 
+@pytest.mark.parametrize(
+    ("changed", "path", "said"),
+    [
+        (model("new", takes=[]), "green", "declared not to take tools"),
+        (model("new", price=None), "plan.checks[0].metric", "no price is declared for 'new'"),
+    ],
+)
+def test_a_green_that_changes_while_bedrock_is_asked_is_looked_at_again(
+    plane: Plane, changed: dict[str, Any], path: str, said: str
+) -> None:
+    class Meanwhile(KnowsAll):
+        def find(self, target: Target) -> Lookup:
+            apply.put_model(plane.engine, "new", changed, actor="bob", now=plane.now)
+            return super().find(target)
+
+    apply.put_route(plane.engine, ROUTE, {"blue": "old", "needs": ["tools"]}, actor="ann", now=plane.now)
+    plan = PLAN | {"checks": [{"metric": "cost", "margin": 1, "limit": 0.1}]}
+    with pytest.raises(Invalid, match=said) as error:
+        register(plane, Meanwhile(), plan=plan)
+    assert paths(error) == [path]
+    assert plane.one("SELECT count(*) FROM rollouts") == 0
+
+
 def test_of_many_registrations_at_once_one_wins(plane: Plane) -> None:
     start = threading.Barrier(4)
     won: list[Rollout] = []

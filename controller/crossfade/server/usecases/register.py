@@ -74,9 +74,7 @@ def register_rollout(
         if not reader.problems:
             known = read_known(connection, stored, plan, now)
             recording = recorded_of(connection, stored, plan, known, now)
-    _check_green(reader, green, stored, models)
-    sides = [models[name] for name in (stored.route.blue, green) if name in models]
-    refuse_unpriced(part, enumerate(plan.checks), sides)
+    _check_models(reader, part, plan, green, stored, models)
     reader.check()
     before = stored.blue_since
     lookups = find_all(lookup, models[green])
@@ -86,6 +84,8 @@ def register_rollout(
         stored = _free_route(connection, route, lock=True)
         if green not in declared.hold_models(connection, [green]) or stored.blue_since != before:
             raise Conflict(f"route {route!r} or the Model {green!r} was changed meanwhile: look again, then register")
+        _check_models(reader, part, plan, green, stored, declared.all_models(connection))
+        reader.check()
         rollout = _save(connection, stored, green, plan, lookups, calibration, actor=actor, reason=reason, now=now)
         if start:
             rollout = _start(connection, rollout, actor=actor, reason=reason, now=now)
@@ -104,6 +104,15 @@ def _free_route(connection: Connection, name: str, *, lock: bool = False) -> Sto
             f" with {live.rollout.green!r}; wait for its end or abort it first"
         )
     return stored
+
+
+def _check_models(
+    reader: Reader, part: Reader, plan: Plan, green: str, stored: StoredRoute, models: Mapping[str, Model]
+) -> None:
+    """Problems of green, and of checks that look at what calls cost while one of the two Models has no price."""
+    _check_green(reader, green, stored, models)
+    sides = [models[name] for name in (stored.route.blue, green) if name in models]
+    refuse_unpriced(part, enumerate(plan.checks), sides)
 
 
 def _check_green(reader: Reader, green: str, stored: StoredRoute, models: Mapping[str, Model]) -> None:
