@@ -158,6 +158,18 @@ def test_copies_at_a_model_without_a_price_have_none_and_are_not_free(plane: Pla
     assert explained(plane, rollout.id).differs == ()
 
 
+def test_copies_that_nobody_answered_have_cost_nothing_and_their_cost_is_not_unknown(plane: Plane) -> None:
+    rollout = plane.register(plan=SHADOW)
+    plane.later(10)
+    plane.observe(copies(plane, rollout, Counter(), unpaired=20, raised=20, model=""))
+    plane.tick()
+    view = read_rollout(plane.engine, rollout.id, now=plane.now)
+    assert view.shadow is not None
+    assert (view.shadow.copies, view.shadow.answered, view.shadow.cost) == (20, 0, None)
+    assert "20 copies of calls went to green." in view.sentence
+    assert view.conditions["copies_cost"] == 0
+
+
 def test_while_it_runs_the_snapshot_tells_shims_what_to_copy_and_the_view_what_it_costs(plane: Plane) -> None:
     rollout = plane.register(plan=SHADOW)
     live = current_snapshot(plane.engine, now=plane.now, secret=SECRET).entries[ROUTE].live

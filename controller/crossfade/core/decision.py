@@ -52,7 +52,7 @@ class Conditions:
     rollout last began to run, out of `attempts`. `waiting` has, by gating metric that has nothing to judge,
     green's calls (or scores) that are in and whose bucket is not sealed yet; only where there are any. Of the whole
     rollout `copies` counts green's copies of calls at a shadow step, and `copies_cost` what they cost in US dollars,
-    None while that is not known of any.
+    None while that is not known of any that was answered.
     """
 
     calls: int = 0

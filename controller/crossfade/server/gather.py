@@ -145,7 +145,7 @@ def circumstances(connection: Connection, stored: Stored, judgement: Judgement, 
         attempts=max(0, sum(own.values()) - elsewhere),
         waiting=_waiting(connection, stored, judgement, now),
         copies=shadow.copies if shadow else 0,
-        copies_cost=shadow.cost if shadow and shadow.copies else 0.0,
+        copies_cost=shadow.cost if shadow and (shadow.answered or shadow.priced) else 0.0,
     )
 
 
