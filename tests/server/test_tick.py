@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from plane import PLAN, ROUTE, SECRET, Plane
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from crossfade.core.rollout import Rollout
 from crossfade.core.sealing import last_sealed
@@ -18,8 +18,9 @@ from crossfade.server.carry import carry
 from crossfade.server.gather import circumstances, evidence
 from crossfade.server.scheduler import maintain
 from crossfade.server.store import rollouts
+from crossfade.server.sum_up import sum_up
 from crossfade.server.tick import tick
-from crossfade.server.usecases import ingest
+from crossfade.server.usecases import apply, ingest
 from crossfade.server.usecases.snapshot import current_snapshot
 from crossfade.server.views.evaluations import evaluations
 from crossfade.server.views.fleet import fleet
@@ -393,6 +394,38 @@ def test_fleet_and_health_say_where_things_stand(plane: Plane) -> None:
     assert state.lag == pytest.approx(0, abs=timedelta(seconds=1).total_seconds())
     with pytest.raises(NotFound):
         read_rollout(plane.engine, 99, now=plane.now)
+
+
+def test_the_fleet_asks_no_more_for_many_routes_than_for_few(plane: Plane) -> None:
+    asked: list[str] = []
+    event.listen(plane.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    rollout = plane.register(plan=ERRORS_ONLY)
+    minutes_of_traffic(plane, rollout, minutes=1)
+    asked.clear()
+    few = fleet(plane.engine, now=plane.now)
+    of_few = len(asked)
+    names = [f"route-{number}" for number in range(5)]
+    routes = {"routes": [{"name": name, "blue": "old"} for name in names]}
+    apply.apply_declarations(plane.engine, routes, actor="ann", now=plane.now)
+    for name in names[:3]:
+        plane.register(route=name, plan=ERRORS_ONLY)
+    asked.clear()
+    many = fleet(plane.engine, now=plane.now)
+    assert (len(few), len(many), len(asked)) == (2, 7, of_few)
+    assert [row for row in many if row in few] == few
+
+
+def test_the_fleet_counts_what_was_summed_up(plane: Plane) -> None:
+    rollout = plane.register(plan=ERRORS_ONLY)
+    minutes_of_traffic(plane, rollout, minutes=1)
+    plane.tick()
+    plane.later(1200)
+    before = fleet(plane.engine, now=plane.now)
+    sum_up(plane.engine, now=plane.now)
+    plane.sql("DELETE FROM observations")
+    assert plane.one("SELECT count(*) FROM summed") > 0
+    assert fleet(plane.engine, now=plane.now) == before
+    assert before[0].green_calls == 300
 
 
 def _stored(plane: Plane, rollout_id: int) -> Rollout:

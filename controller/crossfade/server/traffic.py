@@ -17,9 +17,14 @@ def traffic(connection: Connection, route_id: int, rollout_id: int, now: datetim
 
     `rollout_id` is the rollout its calls are recorded under of late, 0 for none.
     """
+    places = [(rollout, route_id) for rollout in sorted({0, rollout_id})]
+    return traffics(connection, places, now).get(route_id, 0.0)
+
+
+def traffics(connection: Connection, places: observations.Places, now: datetime) -> dict[int, float]:
+    """The same of many routes, by route; of those with any. `places` are where their calls are recorded of late."""
     since = (now - LATELY).timestamp()
-    found = observations.traffic(connection, rollouts=sorted({0, rollout_id}), route=route_id, since=since)
-    if not found.calls:
-        return 0.0
-    seconds: float = max(LEAST_SECONDS, now.timestamp() - max(since, found.first))
-    return float(found.calls) / seconds
+    return {
+        route: calls / max(LEAST_SECONDS, now.timestamp() - max(since, first))
+        for route, (calls, first) in observations.traffic(connection, places, since=since).items()
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,19 +50,31 @@ def known_rollouts(connection: Connection, ids: Iterable[int]) -> dict[int, tupl
     return {row.id: (row.route_id, len(row.plan["steps"]), row.plan) for row in connection.execute(query)}
 
 
+_PLACES = "unnest(CAST(:rollouts AS int[]), CAST(:routes AS int[])) AS place (rollout_id, route_id)"
+_OF_PLACE = """
+    FROM observations AS o
+    WHERE o.rollout_id = place.rollout_id AND o.route_id = place.route_id AND bucket >= :since
+"""
+# Place by place: each is a stretch of one index, however much there is of others.
 _TRAFFIC = text(
-    """
-    SELECT coalesce(sum(calls - copies), 0)::bigint AS calls, min(bucket) AS first, max(bucket) AS last
-    FROM observations
-    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
-    """
+    f"""
+    SELECT route_id, sum(calls)::bigint AS calls, min(first) AS first
+    FROM {_PLACES}, LATERAL (SELECT sum(calls - copies) AS calls, min(bucket) AS first {_OF_PLACE}) AS late
+    GROUP BY route_id HAVING sum(calls) > 0
+    """  # noqa: S608
 )
+Places = Sequence[tuple[int, int]]
+"""(rollout, route) under which calls are recorded."""
 
 
-def traffic(connection: Connection, *, rollouts: list[int], route: int, since: float) -> Row[Any]:
-    """The route's calls since then, and the first and last bucket with any: (calls, first, last)."""
-    values = {"rollouts": rollouts, "route": route, "since": int(since)}
-    return connection.execute(_TRAFFIC, values).one()
+def traffic(connection: Connection, places: Places, *, since: float) -> dict[int, tuple[int, int]]:
+    """The calls since then and the first bucket with any, by route; of those with any."""
+    rows = connection.execute(_TRAFFIC, _placed(places) | {"since": int(since)})
+    return {row.route_id: (row.calls, row.first) for row in rows}
+
+
+def _placed(places: Places) -> dict[str, Any]:
+    return {"rollouts": [rollout for rollout, _ in places], "routes": [route for _, route in places]}
 
 
 _LATE = "FROM observations WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since AND copies = 0"
@@ -130,6 +142,29 @@ def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -
     return row.calls, row.green
 
 
+_STANDING = text(
+    f"""
+    SELECT rollout_id, calls, green, green_calls
+    FROM unnest(CAST(:rollouts AS int[]), CAST(:routes AS int[]), CAST(:steps AS int[]))
+             AS place (rollout_id, route_id, now_at),
+         LATERAL ({summed.END_OF_PLACE}) AS ended,
+         LATERAL (
+             SELECT coalesce(sum(calls - copies) FILTER (WHERE step = now_at), 0)::bigint AS calls,
+                    coalesce(sum(calls) FILTER (WHERE step = now_at AND variant = 'green'), 0)::bigint AS green,
+                    coalesce(sum(calls) FILTER (WHERE variant = 'green'), 0)::bigint AS green_calls
+             FROM {summed.of_rollout("calls, copies", "place.rollout_id", "place.route_id", "ended.summed")}
+         ) AS counted
+    """  # noqa: S608
+)
+
+
+def standing(connection: Connection, places: Places, *, steps: Sequence[int]) -> dict[int, Row[Any]]:
+    """Of many rollouts, each at one of the steps: `step_calls` as `calls` and `green`, and all of green's calls in all
+    steps as `green_calls`, by rollout."""
+    rows = connection.execute(_STANDING, _placed(places) | {"steps": steps})
+    return {row.rollout_id: row for row in rows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
     """Green's copies in all: how many, of them `answered`, with their tokens; what those whose cost is known, `priced`,
@@ -189,33 +224,33 @@ def green_attempts(
 
 
 _UNKNOWN = text(
-    """
-    SELECT coalesce(sum((attempts ->> 'unknown')::bigint), 0)::bigint
-    FROM observations
-    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
-    """
+    f"""
+    SELECT route_id, sum(n)::bigint AS n
+    FROM {_PLACES}, LATERAL (SELECT sum((attempts ->> 'unknown')::bigint) AS n {_OF_PLACE}) AS late
+    GROUP BY route_id HAVING sum(n) > 0
+    """  # noqa: S608
 )
 _ALL_ATTEMPTS = text(
-    """
-    SELECT coalesce(sum(value::bigint), 0)::bigint
-    FROM observations, jsonb_each_text(attempts)
-    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND bucket >= :since
-    """
+    f"""
+    SELECT route_id, sum(n)::bigint AS n
+    FROM {_PLACES}, LATERAL (
+        SELECT sum(value::bigint) AS n FROM (SELECT attempts {_OF_PLACE}) AS o, jsonb_each_text(attempts)
+    ) AS late
+    GROUP BY route_id
+    """  # noqa: S608
 )
 
 
-def unknown_attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
-    """The route's attempts since then that failed in an unknown way, of both variants."""
-    values = {"rollouts": rollouts, "route": route, "since": int(since)}
-    found: int = connection.execute(_UNKNOWN, values).scalar_one()
-    return found
+def unknown_attempts(connection: Connection, places: Places, *, since: float) -> dict[int, int]:
+    """How many attempts since then failed in an unknown way, of both variants, by route; of those with any."""
+    rows = connection.execute(_UNKNOWN, _placed(places) | {"since": int(since)})
+    return {row.route_id: row.n for row in rows}
 
 
-def attempts(connection: Connection, *, rollouts: list[int], route: int, since: float) -> int:
-    """All of the route's attempts since then."""
-    values = {"rollouts": rollouts, "route": route, "since": int(since)}
-    found: int = connection.execute(_ALL_ATTEMPTS, values).scalar_one()
-    return found
+def attempts(connection: Connection, places: Places, *, since: float) -> dict[int, int]:
+    """All attempts since then, by route."""
+    rows = connection.execute(_ALL_ATTEMPTS, _placed(places) | {"since": int(since)})
+    return {row.route_id: row.n for row in rows}
 
 
 _SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"

@@ -58,15 +58,15 @@ def end(connection: Connection, *, rollout: int, route: int) -> int:
     return found
 
 
-def of_rollout(columns: str) -> str:
+def of_rollout(columns: str, rollout: str = ":rollout", route: str = ":route", end: str = ":summed") -> str:
     """SQL of all that was received of a rollout, to select from: `step`, `variant` and these columns. Its values are
-    `rollout`, `route` and `summed`, which is the `end`."""
+    `rollout`, `route` and `summed`, which is the `end`; or what else is named for them."""
     return f"""
         (SELECT step, variant, {columns} FROM summed
-         WHERE rollout_id = :rollout AND route_id = :route AND received < :summed
+         WHERE rollout_id = {rollout} AND route_id = {route} AND received < {end}
          UNION ALL
          SELECT step, variant, {columns} FROM observations
-         WHERE rollout_id = :rollout AND route_id = :route AND received_at >= to_timestamp(:summed)) AS received
+         WHERE rollout_id = {rollout} AND route_id = {route} AND received_at >= to_timestamp({end})) AS received
     """  # noqa: S608
 
 
@@ -108,6 +108,11 @@ def in_past(connection: Connection, past: Past) -> list[dict[str, Any]]:
     return found
 
 
+END_OF_PLACE = f"""
+    SELECT coalesce(max(received) + {SPAN}, 0) AS summed FROM summed AS s
+    WHERE s.rollout_id = place.rollout_id AND s.route_id = place.route_id
+"""  # noqa: S608
+"""SQL of the `end` of each (rollout_id, route_id) of `place`."""
 _END = text(
     f"""
     SELECT coalesce(max(received) + {SPAN}, 0) FROM summed WHERE rollout_id = :rollout AND route_id = :route

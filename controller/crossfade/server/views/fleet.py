@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine, Row
 
 from crossfade.core.phase import Phase
-from crossfade.core.split import Variant
 from crossfade.server.database import begin
 from crossfade.server.store import declared, observations, rollouts
-from crossfade.server.store.declared import StoredRoute
 from crossfade.server.store.rollouts import Stored
-from crossfade.server.traffic import traffic
-from crossfade.server.views.alarm import alarm
-from crossfade.server.views.plain import plain_object
+from crossfade.server.traffic import traffics
+from crossfade.server.views.alarm import alarms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +49,28 @@ class FleetRow:
     since: datetime | None = None
     """When the rollout's phase or step began."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return plain_object(self)
-
 
 def fleet(engine: Engine, *, now: datetime) -> list[FleetRow]:
     """Every route, those that need a person first, then live ones, then by name."""
     with begin(engine, snapshot=True) as connection:
+        routes = declared.all_routes(connection).values()
         latest = rollouts.latest_per_route(connection)
-        rows = [
-            _row(connection, route, latest.get(route.id), now) for route in declared.all_routes(connection).values()
-        ]
+        shown = [latest[route.id] for route in routes if route.id in latest]
+        places = [(stored.rollout.id, stored.route_id) for stored in shown]
+        steps = [stored.rollout.step for stored in shown]
+        counted = observations.standing(connection, places, steps=steps)
+        traffic = traffics(connection, [*((0, route.id) for route in routes), *places], now)
+        wrong = alarms(connection, routes, now)
+    rows = []
+    for route in routes:
+        row = FleetRow(
+            route=route.route.name,
+            blue=route.route.blue,
+            traffic=traffic.get(route.id, 0.0),
+            alarm=wrong.get(route.id, ""),
+        )
+        stored = latest.get(route.id)
+        rows.append(row if stored is None else _with_rollout(row, stored, counted[stored.rollout.id], now))
     return sorted(rows, key=lambda row: (not row.needs_person, not row.live, row.route))
 
 
@@ -79,19 +87,11 @@ def bake_left(stored: Stored, now: datetime) -> float | None:
     return max(0.0, rollout.plan.steps[rollout.step].bake - (now - rollout.step_started_at).total_seconds())
 
 
-def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now: datetime) -> FleetRow:
-    if stored is None:
-        lately = traffic(connection, route.id, 0, now)
-        return FleetRow(
-            route=route.route.name, blue=route.route.blue, traffic=lately, alarm=alarm(connection, route, now)
-        )
-    rollout = stored.rollout
-    calls, green = observations.step_calls(connection, rollout=rollout.id, route=route.id, step=rollout.step)
-    of_green = observations.sums(connection, rollout=rollout.id, route=route.id).get(Variant.GREEN)
-    return FleetRow(
-        route=route.route.name,
-        blue=route.route.blue,
-        traffic=traffic(connection, route.id, rollout.id, now),
+def _with_rollout(row: FleetRow, stored: Stored, counted: Row[Any], now: datetime) -> FleetRow:
+    rollout, calls = stored.rollout, counted.calls
+    observed = 100 * counted.green / calls if calls and rollout.is_live and not rollout.shadow else None
+    return replace(
+        row,
         rollout=rollout.id,
         live=rollout.is_live,
         green=rollout.green,
@@ -99,14 +99,13 @@ def _row(connection: Connection, route: StoredRoute, stored: Stored | None, now:
         step=rollout.step,
         steps=len(rollout.plan.steps),
         weight=rollout.weight,
-        observed_weight=100 * green / calls if calls and rollout.is_live and not rollout.shadow else None,
+        observed_weight=observed,
         shadow=rollout.shadow,
         verdict=stored.worst,
         reason=stored.reason,
         sentence=stored.sentence,
-        green_calls=of_green.calls if of_green else 0,
+        green_calls=counted.green_calls,
         left_seconds=bake_left(stored, now),
         needs_person=needs_person(stored),
-        alarm=alarm(connection, route, now),
         since=rollout.ended_at or rollout.step_started_at or rollout.created_at,
     )
