@@ -61,6 +61,8 @@ def test_a_person_reads_a_table_and_one_sentence(anywhere: Any) -> None:
 def test_a_worse_green_is_told_against_beta(anywhere: Any) -> None:
     said = " ".join(anywhere("simulate", *WORSE).out.split())
     assert "of 30 rollouts of a green that is worse by 5 points, and the margin is 0.5; beta allows 5 %." in said
+    small = ("--base", "1%", "--green", "2%", "--runs", "5", "--most-calls", "500")
+    assert "of a green that is worse by 1 point, and" in " ".join(anywhere("simulate", *small).out.split())
 
 
 def test_a_score_is_better_when_it_is_higher(anywhere: Any) -> None:

@@ -171,6 +171,7 @@ def sentence(case: Case, result: Result) -> str:
     worse = round(100 * (truth.green - truth.blue + truth.turn), 9)
     rolled_back, promoted = _percent(result.rolled_back), _percent(result.promoted)
     rollouts = "one rollout" if result.runs == 1 else f"{result.runs:,} rollouts"
+    by = f"{worse:g} point{'' if worse == 1 else 's'}"
     since = f" from call {truth.turns_at:,.0f} on" if truth.turn else ""
     if worse <= 0:
         allowed = _rate(case.plan.alpha)
@@ -178,11 +179,11 @@ def sentence(case: Case, result: Result) -> str:
     elif worse < check.margin:
         said = (
             f"Rolled back {rolled_back} and promoted {promoted} of {rollouts} of a green that is worse by"
-            f" {worse:g} points{since}, less than the margin of {check.margin:g}: either end is right."
+            f" {by}{since}, less than the margin of {check.margin:g}: either end is right."
         )
     else:
         said = (
-            f"Promoted {promoted} of {rollouts} of a green that is worse by {worse:g} points{since}, and the margin is"
+            f"Promoted {promoted} of {rollouts} of a green that is worse by {by}{since}, and the margin is"
             f" {check.margin:g}; beta allows {_rate(case.plan.beta)}."
         )
     if result.undecided.share:
