@@ -184,25 +184,32 @@ def test_of_a_rollout_that_was_never_started_nothing_is_replayed(cli: Any, route
     assert cli("replay", route).out.strip() == "It was never started: there is nothing to replay."
 
 
-def test_a_deletion_asks_first(cli: Any, controller: Any, route: str) -> None:
+def answered(controller: Any, answer: bytes, *arguments: str) -> tuple[int, str, str]:
+    """How a command ends that a person on a terminal answers: (code, standard output, standard error)."""
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "crossfade", *arguments],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment({"CROSSFADE_URL": controller.url, "CROSSFADE_TOKEN": controller.token}),
+    )
+    os.write(ours, answer)
+    out, err = asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    return asking.returncode, out, err
+
+
+def test_a_deletion_asks_first_and_the_question_is_no_part_of_the_json(cli: Any, controller: Any, route: str) -> None:
     alone = cli("route", "delete", route)
     assert (alone.code, "nobody is there to answer: give --yes" in alone.err) == (2, True)
-    where = {"CROSSFADE_URL": controller.url, "CROSSFADE_TOKEN": controller.token}
-    for answer, code, there in ((b"n\n", 130, 0), (b"y\n", 0, 1)):
-        ours, theirs = pty.openpty()
-        asking = subprocess.Popen(
-            [sys.executable, "-m", "crossfade", "route", "delete", route],
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=clean_environment(where),
-        )
-        os.write(ours, answer)
-        said, _ = asking.communicate(timeout=60)
-        os.close(ours)
-        os.close(theirs)
-        assert f"Delete route {route}? Services that call it go straight to Bedrock then." in said.decode()
-        assert (asking.returncode, cli("route", "show", route).code) == (code, there)
+    for answer, ended, there in ((b"n\n", (130, ""), 0), (b"y\n", (0, f'{{\n  "deleted": "{route}"\n}}\n'), 1)):
+        *found, asked = answered(controller, answer, "route", "delete", route, "--json")
+        assert f"Delete route {route}? Services that call it go straight to Bedrock then." in asked
+        assert tuple(found) == ended
+        assert cli("route", "show", route).code == there
 
 
 @pytest.mark.parametrize(
@@ -351,7 +358,7 @@ def test_what_is_not_there_is_exit_1(cli: Any, command: tuple[str, ...]) -> None
     assert ran.err.strip()
 
 
-def test_tokens_are_made_listed_and_revoked(cli: Any) -> None:
+def test_tokens_are_made_listed_and_revoked(cli: Any, controller: Any) -> None:
     name = f"viewer-{uuid.uuid4().hex[:6]}"
     text = cli("token", "create", name, "--role", "viewer").out.strip()
     assert cli("list", CROSSFADE_TOKEN=text).code == 0
@@ -363,6 +370,8 @@ def test_tokens_are_made_listed_and_revoked(cli: Any) -> None:
     number = next(token["id"] for token in listed if token["name"] == name)
     unsure = cli("token", "revoke", str(number))
     assert (unsure.code, "give --yes" in unsure.err) == (2, True)
+    code, _, asked = answered(controller, b"n\n", "token", "revoke", str(number))
+    assert (code, f"Revoke token {number}, {name} (viewer)? Whoever uses it is refused" in asked) == (130, True)
     assert cli("list", CROSSFADE_TOKEN=text).code == 0
     assert cli("token", "revoke", str(number), "--yes").code == 0
     assert cli("list", CROSSFADE_TOKEN=text).code == 1

@@ -49,7 +49,7 @@ def ask(question: str, sure: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("this asks first, and nobody is there to answer: give --yes")
-    click.confirm(question, abort=True)
+    click.confirm(question, abort=True, err=True)  # standard output is for the answer, perhaps JSON
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
