@@ -152,7 +152,7 @@ def test_a_shadow_step_is_judged_by_the_copies_of_what_a_service_asks(
 
 
 def ask(client: Any) -> Any:
-    time.sleep(0.1)  # so that there is more than one time bucket
+    time.sleep(0.25)  # so that there are several time buckets: none decides alone
     return client.converse(modelId=ROUTE, messages=MESSAGES)
 
 
