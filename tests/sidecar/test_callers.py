@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from crossfade.core.model import region_of
 from crossfade.errors import SetupError
 from crossfade.sidecar.callers import Callers
 from crossfade.sidecar.settings import load
@@ -20,6 +23,7 @@ from crossfade.sidecar.signing import sign
 
 from .conftest import EAST, ROUTE, Caller
 
+ECHO = "crossfade.echo-v1:0"
 TOKEN = "a-token-of-a-caller"
 KEYS = {"SIDECARKEY": "a-secret-of-a-caller"}
 MESSAGES = [{"role": "user", "content": [{"text": "hi"}]}]
@@ -89,6 +93,32 @@ def test_a_signature_by_a_known_key_is_verified(beside, snapshot, model, sandbox
         assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
         bad.close()
     good.close()
+
+
+@pytest.mark.parametrize("written", ["x@127.0.0.1:{}#", "x@127.0.0.1:{}?", "127.0.0.1:{}", "us-east-1@127.0.0.1:{}"])
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_no_region_that_a_caller_names_leads_to_another_host(beside, snapshot, model, sandbox, written, verb) -> None:
+    caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST))
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        region = written.format(stranger.getsockname()[1])
+        scope = f"AWS4-HMAC-SHA256 Credential=A/20260101/{region}/bedrock/aws4_request, SignedHeaders=host, Signature=0"
+        path = "/async-invoke" if verb == "GET" else f"/model/{ECHO}/converse"
+        reply = caller.ask(verb, path, None if verb == "GET" else {"messages": MESSAGES}, authorization=scope)
+        assert reply.status == 200, "of Bedrock in the sidecar's own region"
+        stranger.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+
+
+@pytest.mark.parametrize("region", ["x@localhost#", "localhost?", "localhost/", ".", "a.b", "us-east-1\n"])
+def test_no_arn_that_a_caller_names_leads_to_another_host(beside, snapshot, model, sandbox, region) -> None:
+    caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST))
+    arn = f"arn:aws:bedrock:{region}:123456789012:async-invoke/a"
+    assert region_of(arn) is None
+    reply = caller.ask("GET", f"/async-invoke/{quote(arn, safe='')}")
+    assert b"cannot be reached" not in reply.body, "it was asked of Bedrock in the sidecar's own region"
+    sandbox.settle()
+    assert [entry["operation"] for entry in sandbox.log()] == ["GetAsyncInvoke"]
 
 
 def test_a_signature_holds_for_its_own_request_and_its_own_time(beside, snapshot, model, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -52,14 +53,20 @@ class Model:
         return [] if self.takes is None else [need for need in needs if need not in self.takes]
 
 
+_REGIONS = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 _REGION, _PARTS = 3, 6
 """Of an ARN, arn:partition:service:region:account:resource."""
+
+
+def as_region(text: str) -> str | None:
+    """The text, if it can be a region: a host's name is made of it, and what is sent there bears credentials."""
+    return text if re.fullmatch(_REGIONS, text) else None
 
 
 def region_of(arn: object) -> str | None:
     """The region an ARN names, None if it names none."""
     parts = arn.split(":") if isinstance(arn, str) else []
-    return parts[_REGION] or None if len(parts) >= _PARTS and parts[0] == "arn" else None
+    return as_region(parts[_REGION]) if len(parts) >= _PARTS and parts[0] == "arn" else None
 
 
 def read_model(reader: Reader) -> Model:
@@ -84,7 +91,7 @@ def read_model(reader: Reader) -> Model:
 
 def _read_target(reader: Reader) -> Target:
     target = Target(
-        region=reader.text("region", pattern=r"[a-z]{2}(-[a-z]+)+-\d", like="an AWS region such as us-east-1"),
+        region=reader.text("region", pattern=_REGIONS, like="an AWS region such as us-east-1"),
         model_id=reader.text(
             "model_id",
             pattern=r"[A-Za-z0-9:/._-]+",

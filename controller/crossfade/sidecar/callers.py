@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from crossfade.core.model import as_region
 from crossfade.sidecar.request import BadRequest, raw_path
 from crossfade.sidecar.signing import ALGORITHM, SERVICE, signature
 
@@ -107,7 +108,7 @@ def _is_meant(asked: Asked, authorization: str, keys: Mapping[str, str]) -> bool
 def signed_region(headers: Mapping[str, str]) -> str | None:
     """The region a caller signed for: where it would have gone by itself."""
     scope = headers.get("authorization", "").partition("Credential=")[2].partition(",")[0].split("/")
-    return scope[2] if len(scope) == 5 else None
+    return as_region(scope[2]) if len(scope) == 5 else None
 
 
 def _is_now(stamp: str) -> bool:
