@@ -47,6 +47,35 @@ def test_on_loopback_whoever_reaches_it_is_let_in_but_no_browser(beside, snapsho
     assert len(calls()) == 1
 
 
+HOSTS = {
+    "evil.example": 403,
+    "evil.example.:8322": 403,
+    "127.0.0.1.evil.example": 403,
+    "localhost.evil.example:80": 403,
+    "LocalHost:8322": 200,
+    "127.0.0.7": 200,
+    "[::1]:8322": 200,
+    "[::ffff:127.0.0.1]": 200,
+    "sidecar": 200,
+    "host.docker.internal:8322": 200,
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_on_loopback_no_page_is_let_in_whose_own_name_stands_for_loopback(beside, snapshot, model, calls, host) -> None:
+    caller = beside(snapshot(model("blue")))
+    assert caller.converse(host=host).status == HOSTS[host]
+    assert caller.ask("GET", "/metrics", host=host).status == HOSTS[host], "a page reads without an Origin"
+    assert caller.ask("GET", "/healthz", host=host).status == 200
+    assert len(calls()) == (HOSTS[host] == 200)
+
+
+@pytest.mark.parametrize("callers", [Callers(tokens=(TOKEN,)), Callers(pages=False)], ids=["token", "Unix socket"])
+def test_who_shows_a_token_or_comes_by_a_unix_socket_may_call_it_by_any_name(beside, snapshot, model, callers) -> None:
+    caller = beside(snapshot(model("blue")), callers=callers)
+    assert caller.converse(host="sidecar.example", x_crossfade_token=TOKEN).status == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -186,6 +215,7 @@ def test_settings_that_keep_strangers_out_are_taken(tmp_path, given) -> None:
     settings = load(environment(tmp_path, **given))
     assert "token-of-many" not in repr(settings)
     assert "a-secret" not in repr(settings)
+    assert settings.callers.pages == ("CROSSFADE_SIDECAR_SOCKET" not in given)
     if "CROSSFADE_SIDECAR_TOKEN_FILE" in given:
         assert settings.callers.tokens == ("one-token-of-many", "another-token-of-many")
 

@@ -12,7 +12,7 @@ import pytest
 import crossfade
 from crossfade.sidecar.app import Limits
 
-from .conftest import CONVERSE, ROUTE, Caller
+from .conftest import CONVERSE, EAST, ROUTE, Caller
 from .test_floods import ASKED, BEGUN, DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, RESET, flood, frame, packed
 from .test_process import until
 
@@ -137,6 +137,28 @@ def test_a_body_that_breaks_off_is_no_request_and_is_forgotten_at_once(
     assert calls() == []
     crossfade.flush()
     assert controller.rows() == []
+
+
+@pytest.mark.parametrize("path", ["*", ".localhost/", "@localhost/", ":1/", "a/b"])
+def test_a_path_that_does_not_begin_with_a_slash_leads_nowhere(beside, snapshot, model, sandbox, calls, path) -> None:
+    caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST))
+    head = packed((":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "x"))
+    heard = flood(caller.port, BEGUN + frame(HEADERS, END_HEADERS | END_STREAM, 1, head))
+    statuses = [dict(hpack.Decoder().decode(one.content))[":status"] for one in heard.of(HEADERS)]
+    assert statuses in ([], ["400"])
+    first = raw(caller, f"OPTIONS {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert first.startswith(b"HTTP/1.1 400")
+    sandbox.settle()
+    assert sandbox.log() == []
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_length_beside_chunks_lifts_no_limit(beside, snapshot, model, calls, order) -> None:
+    caller = beside(snapshot(model("blue")), limits=Limits(body=2000))
+    framing = [b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"]
+    head = HEAD + framing[order] + framing[1 - order] + b"\r\n"
+    assert raw(caller, head + b"7d1\r\n" + b"x" * 2001 + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.1 413")
+    assert calls() == []
 
 
 def test_bad_chunks_are_400(beside, snapshot, model, calls) -> None:

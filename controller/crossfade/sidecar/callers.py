@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import ip_address
 
 from crossfade.core.model import as_region
 from crossfade.sidecar.request import BadRequest, raw_path
@@ -32,10 +34,12 @@ class Callers:
     """`tokens` may be shown as bearer or in `x-crossfade-token`; `keys` (access key -> secret) verify signatures.
 
     Without either, whoever reaches the port is let in: settings allow that on loopback and on a Unix socket only.
+    `pages` says whether a page in a browser may reach it too, as it does loopback.
     """
 
     tokens: tuple[str, ...] = field(default=(), repr=False)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pages: bool = True
 
     @property
     def open(self) -> bool:
@@ -50,6 +54,11 @@ class Callers:
             # A page in a browser on this machine reaches loopback too, and sends where it came from.
             if "origin" in asked.headers:
                 raise BadRequest("browsers are not let in without a token", 403)
+            # It does not when it reads from where it came: then its own name stands for loopback.
+            if self.pages and not _is_local(asked.headers.get("host", "")):
+                raise BadRequest(
+                    "without a token the sidecar is called by an address, localhost, or a name without dots", 403
+                )
             return None
         shown = asked.headers.get("x-crossfade-token")
         authorization = asked.headers.get("authorization", "")
@@ -79,6 +88,23 @@ class Callers:
             raise BadRequest(_UNKNOWN, 403)
 
 
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
+    """Whether a `Host` is no name of the internet's, which anybody may have stand for loopback."""
+    name = (host.rpartition(":")[0] or host).strip("[]").rstrip(".").lower()
+    return "." not in name or name.rpartition(".")[2] in _PRIVATE or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+_PRIVATE = ("localhost", "local", "internal")
+"""Domains that nobody can register."""
 _UNKNOWN = "the signature is not by a key known here, or not of this request, or not of now"
 
 

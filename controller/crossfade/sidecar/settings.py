@@ -54,7 +54,7 @@ def load(
         workers=_number(env, "CROSSFADE_SIDECAR_WORKERS", workers, 1, least=1, most=256),
         drain_seconds=_number(env, "CROSSFADE_SIDECAR_DRAIN_SECONDS", None, 30, least=1, most=3600),
         head_seconds=_number(env, "CROSSFADE_SIDECAR_HEAD_SECONDS", None, 60, least=1, most=3600),
-        callers=Callers(tokens=_tokens(env), keys=_keys(env)),
+        callers=Callers(tokens=_tokens(env), keys=_keys(env), pages=not path),
         limits=Limits(
             body=_number(env, "CROSSFADE_SIDECAR_MOST_BODY", None, MOST_BODY, least=1024, most=1024**3),
             body_seconds=_number(env, "CROSSFADE_SIDECAR_BODY_SECONDS", None, 30, least=1, most=3600),
