@@ -35,7 +35,7 @@ def by_botocore(method: str, url: str, headers: dict[str, str], body: bytes, *, 
     st.sampled_from(["anthropic.claude-3-haiku-20240307-v1:0", "arn:aws:bedrock:us-east-1:123:inference-profile/x.y"]),
     st.binary(max_size=200),
     st.none() | printable,
-    st.dictionaries(st.sampled_from(["accept", "content-type", "x-amzn-bedrock-trace"]), printable),
+    st.dictionaries(st.sampled_from(["accept", "content-type", "x-amzn-bedrock-trace", "x-amzn-trace-id"]), printable),
     st.sampled_from(["", "maxResults=10&statusEquals=Completed", "b=2&a=1%202&a=0"]),
 )
 def test_a_request_is_signed_as_botocore_signs_it(

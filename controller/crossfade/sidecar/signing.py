@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, quote
 
 SERVICE = "bedrock"
 ALGORITHM = "AWS4-HMAC-SHA256"
+_UNSIGNED = frozenset({"x-amzn-trace-id"})
+"""Headers that what is on the way to AWS, or AWS itself, may write anew. botocore leaves them out as well."""
 
 
 def sign(
@@ -27,9 +29,10 @@ def sign(
     access_key: str,
     secret: str,
 ) -> str:
-    """The Authorization header. All `headers` are signed: lower-case names, `host` and `x-amz-date` among them."""
+    """The Authorization header. `headers` are signed but for a few: lower-case names, `host` and `x-amz-date` among
+    them."""
     stamp = headers["x-amz-date"]
-    names = sorted(headers)
+    names = sorted(name for name in headers if name not in _UNSIGNED)
     digest = hashlib.sha256(body).hexdigest()
     wanted = signature(method, path, query, headers, names, digest, stamp, region=region, secret=secret)
     scope = f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
