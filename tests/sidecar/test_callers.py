@@ -23,6 +23,7 @@ from crossfade.sidecar.signing import sign
 
 from .conftest import EAST, ROUTE, Caller
 
+ARN = "arn:aws:bedrock:us-east-1:123456789012"
 ECHO = "crossfade.echo-v1:0"
 TOKEN = "a-token-of-a-caller"
 KEYS = {"SIDECARKEY": "a-secret-of-a-caller"}
@@ -106,7 +107,7 @@ def test_the_token_goes_no_further(beside, snapshot, model, sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "model_id", [ROUTE, "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.x-v1:0"]
+    "model_id", [ROUTE, f"{ARN}:inference-profile/us.anthropic.x-v1:0"]
 )
 def test_a_signature_by_a_known_key_is_verified(beside, snapshot, model, sandbox, model_id) -> None:
     found = snapshot(model("blue"))
@@ -148,6 +149,17 @@ def test_no_arn_that_a_caller_names_leads_to_another_host(beside, snapshot, mode
     assert b"cannot be reached" not in reply.body, "it was asked of Bedrock in the sidecar's own region"
     sandbox.settle()
     assert [entry["operation"] for entry in sandbox.log()] == ["GetAsyncInvoke"]
+
+
+def test_a_guardrail_may_be_named_by_its_arn(beside, snapshot, model, sandbox) -> None:
+    caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST), callers=Callers(keys=KEYS))
+    signed = client(caller, "SIDECARKEY", KEYS["SIDECARKEY"])
+    for name in ("abc", f"{ARN}:guardrail/abc"):
+        answer = signed.apply_guardrail(
+            guardrailIdentifier=name, guardrailVersion="1", source="INPUT", content=[{"text": {"text": "hi"}}]
+        )
+        assert answer["action"] == "NONE"
+    signed.close()
 
 
 def test_a_signature_holds_for_its_own_request_and_its_own_time(beside, snapshot, model, monkeypatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import botocore.auth
 import pytest
@@ -51,6 +51,8 @@ def test_a_request_is_signed_as_botocore_signs_it(
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=80))
 def test_a_path_is_written_as_it_was_read(model_id: str) -> None:
+    guardrail = f"/guardrail/{quote(model_id, safe='')}/version/DRAFT/apply"
+    assert raw_path(unquote(guardrail)) == guardrail
     path = path_of(model_id, "InvokeModelWithResponseStream")
     assert raw_path(unquote(path)) == path
     found: Any = read_path(unquote(path))

@@ -24,6 +24,7 @@ _VERB_OF = {operation: verb for verb, operation in VERBS.items()}
 ASYNC_PATH = "/async-invoke"
 """StartAsyncInvoke's, which names its model in the body; with an ARN after it GetAsyncInvoke's."""
 _PATH = re.compile(r"/model/(.+)/([a-z-]+)")
+_GUARDRAIL_PATH = re.compile(r"/guardrail/(.+)(/version/[^/]*/apply)")
 _GUARDRAIL = "x-amzn-bedrock-guardrailidentifier"
 _LABEL = "x-crossfade-label-"
 MOST_DEADLINE = 3600.0
@@ -86,10 +87,12 @@ def read_request(path: str, body: bytes, headers: dict[str, str]) -> Request | N
 
 
 def raw_path(path: str) -> str:
-    """A decoded path as the AWS SDKs write it: a model id is one segment, whatever is in it."""
+    """A decoded path as the AWS SDKs write it: an id is one segment, whatever is in it."""
     found = _PATH.fullmatch(path)
     if found:
         return f"/model/{quote(found[1], safe='')}/{found[2]}"
+    if applied := _GUARDRAIL_PATH.fullmatch(path):
+        return f"/guardrail/{quote(applied[1], safe='')}{applied[2]}"
     if path.startswith(f"{ASYNC_PATH}/"):
         return f"{ASYNC_PATH}/{quote(path.removeprefix(f'{ASYNC_PATH}/'), safe='')}"
     return quote(path, safe="/-_.~:")
