@@ -151,6 +151,18 @@ def test_no_arn_that_a_caller_names_leads_to_another_host(beside, snapshot, mode
     assert [entry["operation"] for entry in sandbox.log()] == ["GetAsyncInvoke"]
 
 
+@pytest.mark.parametrize("colon", [":", "%3A"])
+def test_a_colon_of_a_model_id_may_be_signed_as_it_is_or_encoded(beside, snapshot, model, sandbox, colon) -> None:
+    caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST), callers=Callers(keys=KEYS))
+    path, body = f"/model/{ECHO.replace(':', colon)}/converse", json.dumps({"messages": MESSAGES}).encode()
+    signed = {"host": f"127.0.0.1:{caller.port}", "x-amz-date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())}
+    [(key, secret)] = KEYS.items()
+    signature = sign("POST", path, "", signed, body, region=EAST, access_key=key, secret=secret)
+    headers = signed | {"authorization": signature}
+    assert caller.ask("POST", path, body, **headers).status == 200
+    assert caller.ask("POST", path, body + b" ", **headers).status == 403
+
+
 def test_a_guardrail_may_be_named_by_its_arn(beside, snapshot, model, sandbox) -> None:
     caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST), callers=Callers(keys=KEYS))
     signed = client(caller, "SIDECARKEY", KEYS["SIDECARKEY"])
