@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_counts_add_up_and_histograms_are_cumulative() -> None:
     assert "crossfade_workers 2" in text
     for line in text.splitlines():
         assert line.startswith("#") or re.fullmatch(r'[a-z_]+(\{([a-z]+="([^"\\\n]|\\.)*",?)+\})? \S+', line), line
+
+
+def test_a_count_of_millions_is_told_to_the_last_call() -> None:
+    totals = Totals()
+    many = replace(ROW, outcomes={"ok": 12_345_678}, tokens_in=9_876_543_210, cost_n=0, cost_sum=1234567.25)
+    totals.add([many, replace(ROW, outcomes={"ok": 1})], None)
+    text = totals.text({"snapshot_version": ("Version.", 1_234_567)}, {"sent": 12_345_678})
+    assert 'outcome="ok"} 12345679\n' in text
+    assert 'direction="input"} 9876543215\n' in text
+    assert 'variant="green"} 1234567.5\n' in text
+    assert "crossfade_snapshot_version 1234567\n" in text
 
 
 def test_rows_of_workers_add_up_in_one_recorder() -> None:

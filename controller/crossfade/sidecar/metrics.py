@@ -70,7 +70,7 @@ class Totals:
         lines: list[str] = []
         for name, about in _HELP.items():
             lines += [f"# HELP crossfade_{name}_total {about}", f"# TYPE crossfade_{name}_total counter"]
-            lines += [f"crossfade_{name}_total{_put(labels)} {n:g}" for labels, n in self._counts[name].items()]
+            lines += [f"crossfade_{name}_total{_put(labels)} {n}" for labels, n in self._counts[name].items()]
         lines += ["# HELP crossfade_copies_total Copies of calls for green.", "# TYPE crossfade_copies_total counter"]
         lines += [f"crossfade_copies_total{_put((('result', name),))} {n}" for name, n in copies.items()]
         for name, about in _TIMES.items():
@@ -80,13 +80,13 @@ class Totals:
                 for bound, count in zip((*map(str, BOUNDS), "+Inf"), table, strict=True):
                     reached += count
                     lines.append(f"crossfade_{name}_bucket{_put((*labels, ('le', bound)))} {reached}")
-                lines.append(f"crossfade_{name}_sum{_put(labels)} {self._seconds[name][labels]:g}")
+                lines.append(f"crossfade_{name}_sum{_put(labels)} {self._seconds[name][labels]}")
                 lines.append(f"crossfade_{name}_count{_put(labels)} {reached}")
         for name, (about, value) in gauges.items():
             lines += [
                 f"# HELP crossfade_{name} {about}",
                 f"# TYPE crossfade_{name} gauge",
-                f"crossfade_{name} {value:g}",
+                f"crossfade_{name} {value}",
             ]
         return "\n".join(lines) + "\n"
 
