@@ -42,6 +42,7 @@ class Hub:
         self._totals = Totals()
         self._lock = threading.Lock()
         self._workers: dict[threading.Thread, Connection[Any, Any]] = {}
+        self._closed = False
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -58,16 +59,19 @@ class Hub:
                 del os.environ[VARIABLE]
                 for thread in list(self._workers):
                     thread.join(5.0)
+                self._closed = True
                 listener.close()
 
     def _accept(self, listener: Listener) -> None:
-        while True:
+        while not self._closed:
             try:
                 connection = listener.accept()
-            except OSError:  # closed
-                return
-            except Exception:  # a stranger who does not know the key
-                log.warning("a process without the key came to the channel", extra={"action": "channel_refused"})
+            except Exception as error:  # a stranger who does not know the key, a worker that ended in its greeting
+                if not self._closed:
+                    log.warning(
+                        "a process could not be let into the channel (%r)", error, extra={"action": "channel_refused"}
+                    )
+                    time.sleep(PACE)
                 continue
             thread = threading.Thread(target=self._attend, args=(connection,), name="crossfade-hub-worker", daemon=True)
             self._workers[thread] = connection
