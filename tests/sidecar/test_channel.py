@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from crossfade.shim.settings import read_settings
 from crossfade.sidecar import channel
 from crossfade.sidecar.channel import Hub, Line
 
+from .test_metrics import ROW
 from .test_process import until
 
 
@@ -46,3 +48,32 @@ def test_a_process_that_ends_in_its_greeting_keeps_no_worker_out(hub: Hub, says:
     assert line.snapshot is not None
     line.stop()
     assert [record.action for record in caplog.records] == ["channel_refused"]
+
+
+def test_both_ends_may_send_more_than_the_socket_takes_at_once(hub: Hub, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Hub, "_text", lambda _: "x" * 2_000_000)
+    line = Line()
+    line.start()
+    for first in range(0, 60_000, 4_000):
+        line.recorder.add(replace(ROW, bucket=first + i) for i in range(4_000))
+        until(lambda: not line.recorder.waiting(), 10)
+    until(lambda: len(line.metrics()) == 2_000_000, 10)
+    line.stop()
+
+
+def test_a_worker_whose_line_breaks_by_a_fault_of_ours_says_so_and_ends(
+    hub: Hub, shim: Shim, controller: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    ended: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    try:
+        line = Line()
+        line.start()
+        monkeypatch.setattr(channel, "read_snapshot", lambda _: 1 / 0)
+        assert line.snapshot is not None
+        controller.serve_snapshot(replace(line.snapshot, version=9))
+        until(lambda: ended)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [record.action for record in caplog.records] == ["channel_fault"]
+    line.stop()

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,10 @@ class Line:
         key, _, address = os.environ[VARIABLE].partition(":")
         self._connection = Client(address, family="AF_UNIX", authkey=bytes.fromhex(key))
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="crossfade-line", daemon=True)
+        # Each way has a thread: one that sends what does not fit into the socket at once must not keep the other end,
+        # which may be about the same, from getting rid of its own.
+        self._hearing = threading.Thread(target=self._run, args=(self._hear_on,), name="crossfade-hear", daemon=True)
+        self._sending = threading.Thread(target=self._run, args=(self._send_on,), name="crossfade-send", daemon=True)
 
     def metrics(self) -> str:
         return self._text
@@ -145,25 +148,35 @@ class Line:
         while self.snapshot is None and time.monotonic() < until:
             if self._connection.poll(PACE):
                 self._hear()
-        self._thread.start()
+        self._hearing.start()
+        self._sending.start()
 
     def stop(self) -> None:
         """Sends up what is left."""
         self._stopped.set()
-        self._thread.join(2.0)
-        with contextlib.suppress(OSError):
-            self._send()
-            self._connection.close()
+        self._sending.join(2.0)
+        self._connection.close()
 
-    def _run(self) -> None:
+    def _run(self, on: Callable[[], None]) -> None:
         try:
-            while not self._stopped.is_set():
-                self._send()
-                if self._connection.poll(PACE):
-                    self._hear()
+            on()
         except (EOFError, OSError):
-            log.error("the sidecar's first process is gone; this worker ends", extra={"action": "hub_gone"})
+            if not self._stopped.is_set():
+                log.error("the sidecar's first process is gone; this worker ends", extra={"action": "hub_gone"})
+                os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:  # a fault of ours must not leave the worker to itself: it ends, and another comes
+            log.exception("the line to the first process broke; this worker ends", extra={"action": "channel_fault"})
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _hear_on(self) -> None:
+        while True:
+            if self._connection.poll(PACE):
+                self._hear()
+
+    def _send_on(self) -> None:
+        while not self._stopped.wait(PACE):
+            self._send()
+        self._send()
 
     def _hear(self) -> None:
         kind, content = self._connection.recv()
