@@ -200,6 +200,35 @@ def test_what_has_no_translation_or_cannot_be_meant_is_refused_by_name(more: dic
         to_converse(asked(**more))
 
 
+NESTED = json.dumps('{"a":' * 2000 + "1" + "}" * 2000).encode()
+ODD = {
+    "an image that is a text": b'{"role":"user","content":[{"type":"image_url","image_url":"http://x/a.png"}]}',
+    "an image that is a number": b'{"role":"user","content":[{"type":"image_url","image_url":{"url":1}}]}',
+    "calls that are a number": b'{"role":"assistant","tool_calls":5}',
+    "calls that are an object": b'{"role":"assistant","tool_calls":{"id":"a"}}',
+    "arguments that are nested": b'{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"b","arguments":'
+    + NESTED
+    + b"}}]}",
+}
+
+
+@pytest.mark.parametrize("message", ODD)
+def test_what_cannot_be_meant_is_the_callers_fault_and_not_ours(beside, snapshot, model, calls, message) -> None:
+    body = b'{"model":"%b","messages":[%b]}' % (ROUTE.encode(), ODD[message])
+    reply = beside(snapshot(model("blue"))).ask("POST", PATH, body)
+    assert (reply.status, reply.json["error"]["type"]) == (400, "invalid_request_error")
+    assert calls() == []
+
+
+def test_no_depth_of_a_body_is_a_fault_of_ours(beside, snapshot, model) -> None:
+    caller = beside(snapshot(model("blue")))
+    for depth in range(800, 1000):
+        schema = b'{"a":' * depth + b"1" + b"}" * depth
+        tools = b'[{"type":"function","function":{"name":"f","parameters":%b}}]' % schema
+        body = b'{"model":"%b","messages":[{"role":"user","content":"hi"}],"tools":%b}' % (ROUTE.encode(), tools)
+        assert caller.ask("POST", PATH, body).status in (200, 400)
+
+
 @pytest.mark.parametrize("document", [None, [], "x", {"model": ROUTE}, {"model": ROUTE, "messages": {"role": "user"}}])
 def test_no_document_whatever_raises_anything_else(document: Any) -> None:
     with pytest.raises(BadRequest):

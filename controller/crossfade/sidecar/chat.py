@@ -31,15 +31,18 @@ def read(body: bytes) -> Question:
     """Raises `BadRequest`."""
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):
+        model, streams, params = openai.to_converse(document)
+        sent = json.dumps(params).encode()
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except ValueError:
         raise BadRequest("the body is no JSON") from None
-    model, streams, params = openai.to_converse(document)
     metadata, options = document.get("metadata"), document.get("stream_options")
     return Question(
         request=Request(
             operation="ConverseStream" if streams else "Converse",
             model_id=model,
-            body=json.dumps(params).encode(),
+            body=sent,
             params=params,
             headers=dict(_JSON),
         ),

@@ -101,7 +101,7 @@ def _messages(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             case "assistant":
                 role = "assistant"
                 content = _content(message["content"], where) if message.get("content") else []
-                content += [_tool_use(call, where) for call in message.get("tool_calls") or []]
+                content += _tool_uses(message.get("tool_calls") or [], where)
             case "tool":
                 role = "user"
                 result = {"toolUseId": message.get("tool_call_id"), "content": _content(message.get("content"), where)}
@@ -128,7 +128,8 @@ def _part(part: Any, where: str) -> dict[str, Any]:
     if kind == "text" and isinstance(part.get("text"), str):
         return {"text": part["text"]}
     if kind == "image_url":
-        url = (part.get("image_url") or {}).get("url")
+        given = part.get("image_url")
+        url = given.get("url") if isinstance(given, dict) else None
         found = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
         if found is None:
             raise BadRequest(
@@ -142,11 +143,19 @@ def _part(part: Any, where: str) -> dict[str, Any]:
     raise BadRequest(f"'{where}' is of type {kind!r}; known are text and image_url")
 
 
-def _tool_use(call: Any, where: str) -> dict[str, Any]:
+def _tool_uses(calls: Any, where: str) -> list[dict[str, Any]]:
     try:
-        asked = json.loads(call["function"]["arguments"] or "{}")
-        return {"toolUse": {"toolUseId": call["id"], "name": call["function"]["name"], "input": asked}}
-    except (KeyError, TypeError, ValueError):
+        return [
+            {
+                "toolUse": {
+                    "toolUseId": call["id"],
+                    "name": call["function"]["name"],
+                    "input": json.loads(call["function"]["arguments"] or "{}"),
+                }
+            }
+            for call in calls
+        ]
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise BadRequest(f"'{where}.tool_calls' must have id, function.name and arguments in JSON") from None
 
 
