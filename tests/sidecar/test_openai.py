@@ -163,6 +163,15 @@ def test_everything_that_converse_has_a_place_for_gets_there() -> None:
     }
 
 
+def test_a_turn_goes_back_as_the_openai_sdk_hands_it_out_and_a_strict_tool_stays_strict() -> None:
+    said = {"role": "assistant", "content": "hi", "refusal": None, "audio": None, "function_call": None}
+    strict = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
+    asked_back = [MESSAGES[1], said | {"annotations": [], "tool_calls": None}, {"role": "user", "content": "go on"}]
+    _, _, params = to_converse(asked(messages=asked_back, tools=[strict, TOOL]))
+    assert params["messages"][1] == {"role": "assistant", "content": [{"text": "hi"}]}
+    assert [tool["toolSpec"].get("strict") for tool in params["toolConfig"]["tools"]] == [True, None]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -188,6 +197,13 @@ def test_everything_that_converse_has_a_place_for_gets_there() -> None:
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "tool_calls' must have"),
         ({"max_tokens": 0}, "'max_tokens' must be"),
         ({"max_tokens": "9"}, "'max_tokens' must be"),
+        ({"max_completion_tokens": 0}, "'max_tokens' must be"),
+        (
+            {"messages": [{"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": ""}}]},
+            r"'messages\[0\].function_call' cannot",
+        ),
+        ({"messages": [{"role": "assistant", "content": None, "audio": {"id": "a"}}]}, r"messages\[0\].audio' cannot"),
+        ({"messages": [{"role": "assistant", "content": None, "refusal": "no"}]}, r"messages\[0\].refusal' cannot"),
         ({"temperature": "warm"}, "'temperature' must be a number"),
         ({"stop": [1]}, "'stop' must be"),
         ({"tools": [{}]}, r"'tools\[0\]' must be of type function"),

@@ -38,6 +38,8 @@ _NEUTRAL = {
     "frequency_penalty": (0,),
 }
 """Parameters Converse does not have, and the values that ask for nothing."""
+_UNSAID = ("function_call", "audio", "refusal")
+"""What a turn may hold besides, and Converse has no place for. A name beside a message is passed over."""
 
 
 def to_converse(document: Any) -> tuple[str, bool, dict[str, Any]]:
@@ -66,7 +68,8 @@ def to_converse(document: Any) -> tuple[str, bool, dict[str, Any]]:
 
 def _inference(document: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    most = document.get("max_completion_tokens") or document.get("max_tokens")
+    most = document.get("max_completion_tokens")
+    most = document.get("max_tokens") if most is None else most
     if most is not None:
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise BadRequest("'max_tokens' must be a whole number of at least 1")
@@ -92,6 +95,9 @@ def _messages(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         where = f"messages[{index}]"
         if not isinstance(message, dict):
             raise BadRequest(f"'{where}' must be an object")
+        for name in _UNSAID:
+            if message.get(name):
+                raise BadRequest(f"'{where}.{name}' cannot be translated to Bedrock's Converse; leave it out")
         match message.get("role"):
             case "system" | "developer":
                 system += _content(message.get("content"), where)
@@ -171,6 +177,8 @@ def _tools(document: Mapping[str, Any]) -> dict[str, Any] | None:
         spec = {"name": function["name"], "inputSchema": {"json": function.get("parameters") or {"type": "object"}}}
         if function.get("description"):
             spec["description"] = function["description"]
+        if function.get("strict"):
+            spec["strict"] = function["strict"]
         tools.append({"toolSpec": spec})
     config: dict[str, Any] = {"tools": tools}
     match choice:
