@@ -106,9 +106,7 @@ def test_the_token_goes_no_further(beside, snapshot, model, sandbox) -> None:
     assert entry["signed_region"] == EAST, "signed anew with the sidecar's own credentials"
 
 
-@pytest.mark.parametrize(
-    "model_id", [ROUTE, f"{ARN}:inference-profile/us.anthropic.x-v1:0"]
-)
+@pytest.mark.parametrize("model_id", [ROUTE, f"{ARN}:inference-profile/us.anthropic.x-v1:0"])
 def test_a_signature_by_a_known_key_is_verified(beside, snapshot, model, sandbox, model_id) -> None:
     found = snapshot(model("blue"))
     entry = found.entries[ROUTE]

@@ -283,3 +283,23 @@ def test_a_tool_call_comes_back_whole_and_streamed() -> None:
     assert (parts[0]["id"], parts[0]["function"]["name"]) == ("t1", "weather")
     assert "".join(part["function"]["arguments"] for part in parts) == '{"city": "B"}'
     assert sse(said)[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("deltas", [[], [""]], ids=["none", "an empty one"])
+def test_a_streamed_tool_call_without_arguments_has_empty_json_as_a_whole_one_has(deltas: list[str]) -> None:
+    chunks = Chunks(id="i", model="m", usage=False)
+    events = []
+    for block, name in ((0, "now"), (1, "weather")):
+        start = {"toolUse": {"toolUseId": f"t{block}", "name": name}}
+        events.append(("contentBlockStart", {"contentBlockIndex": block, "start": start}))
+        parts = ['{"city"', ': "B"}'] if block else deltas
+        events += [
+            ("contentBlockDelta", {"contentBlockIndex": block, "delta": {"toolUse": {"input": p}}}) for p in parts
+        ]
+        events.append(("contentBlockStop", {"contentBlockIndex": block}))
+    said = b"".join(part for name, members in events for part in chunks.of(frame("event", name, members)))
+    arguments = {0: "", 1: ""}
+    for chunk in sse(said):
+        [part] = chunk["choices"][0]["delta"]["tool_calls"]
+        arguments[part["index"]] += part["function"]["arguments"]
+    assert arguments == {0: "{}", 1: '{"city": "B"}'}

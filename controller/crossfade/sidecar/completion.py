@@ -62,6 +62,8 @@ class Chunks:
         self._head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
         self._wants_usage = usage
         self._tools: dict[int, int] = {}
+        self._bare: set[int] = set()
+        """The blocks of tool calls that have no arguments yet."""
 
     def of(self, frame: Frame) -> Iterator[bytes]:
         """What one frame becomes; nothing for most that carry no content."""
@@ -80,6 +82,7 @@ class Chunks:
             case "contentBlockStart" if "toolUse" in (members.get("start") or {}):
                 use = members["start"]["toolUse"]
                 at = self._tools.setdefault(block, len(self._tools))
+                self._bare.add(block)
                 function = {"name": use.get("name"), "arguments": ""}
                 call = {"index": at, "id": use.get("toolUseId"), "type": "function", "function": function}
                 yield self._choice({"tool_calls": [call]})
@@ -88,15 +91,18 @@ class Chunks:
                 if "text" in delta:
                     yield self._choice({"content": delta["text"]})
                 elif "toolUse" in delta:
-                    part = {
-                        "index": self._tools.get(block, 0),
-                        "function": {"arguments": delta["toolUse"].get("input", "")},
-                    }
-                    yield self._choice({"tool_calls": [part]})
+                    yield self._arguments(block, delta["toolUse"].get("input") or "")
+            case "contentBlockStop" if block in self._bare:  # OpenAI's are JSON, also where a tool takes none
+                yield self._arguments(block, "{}")
             case "messageStop":
                 yield self._choice({}, _finish(members.get("stopReason")))
             case "metadata" if self._wants_usage:
                 yield _sse({**self._head, "choices": [], "usage": _usage(members.get("usage") or {})})
+
+    def _arguments(self, block: int, text: str) -> bytes:
+        if text:
+            self._bare.discard(block)
+        return self._choice({"tool_calls": [{"index": self._tools.get(block, 0), "function": {"arguments": text}}]})
 
     def _choice(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
         return _sse(
