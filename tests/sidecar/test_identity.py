@@ -10,9 +10,17 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import NoAuthTokenError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoAuthTokenError,
+    NoCredentialsError,
+)
 
+from crossfade.core.outcome import Outcome
 from crossfade.sidecar.identity import Identity
+from crossfade.sidecar.upstream import failure_of
 
 AWS = "https://bedrock-runtime.us-east-1.amazonaws.com"
 
@@ -65,6 +73,23 @@ def test_credentials_are_fetched_anew_before_they_run_out_and_carry_their_sessio
     assert (found["x-amz-security-token"], "Credential=AKID2/" in found["authorization"]) == ("t2", True)
     headers_for(identity)
     assert len(fetched) == 2
+
+
+REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not this role"}}, "AssumeRole")
+
+
+@pytest.mark.parametrize(
+    "trouble", [REFUSED, EndpointConnectionError(endpoint_url="https://sts"), RuntimeError("still expired")], ids=str
+)
+def test_credentials_that_cannot_be_fetched_anew_are_no_word_of_bedrocks(session, trouble) -> None:
+    def fetch() -> dict[str, str]:
+        raise trouble
+
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
+    session._credentials = RefreshableCredentials("AKID", "s", "t", soon, fetch, "test")
+    with pytest.raises(CredentialRetrievalError) as raised:
+        headers_for(Identity(session))
+    assert failure_of(raised.value).outcome is Outcome.CREDENTIALS
 
 
 def test_endpoints_are_those_of_each_regions_partition(session) -> None:

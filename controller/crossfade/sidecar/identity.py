@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import NoAuthTokenError, NoCredentialsError
+from botocore.exceptions import CredentialRetrievalError, NoAuthTokenError, NoCredentialsError
 
 from crossfade.shim.credentials import renew
 from crossfade.sidecar.signing import sign
@@ -52,7 +52,10 @@ class Identity:
         if found is None:
             raise NoCredentialsError()
         if isinstance(found, RefreshableCredentials) and found.refresh_needed():
-            frozen = await asyncio.get_running_loop().run_in_executor(None, found.get_frozen_credentials)
+            try:
+                frozen = await asyncio.get_running_loop().run_in_executor(None, found.get_frozen_credentials)
+            except Exception as error:  # of STS, the container, the instance: it says nothing of Bedrock
+                raise CredentialRetrievalError(provider=found.method, error_msg=str(error)) from error
         else:
             frozen = found.get_frozen_credentials()
         signed = {
