@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +28,7 @@ AWS = "https://bedrock-runtime.us-east-1.amazonaws.com"
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -41,22 +43,22 @@ def headers_for(identity: Identity, url: str = AWS) -> dict[str, str]:
         return pool.submit(asyncio.run, asked).result()
 
 
-def test_bedrocks_bearer_token_comes_first_and_never_goes_out_in_clear_text(session, monkeypatch) -> None:
+def test_bedrocks_bearer_token_comes_first_and_never_goes_out_in_clear_text(bare, monkeypatch) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-x")
-    session.set_credentials("AKID", "secret")
-    identity = Identity(session)
+    bare.set_credentials("AKID", "secret")
+    identity = Identity(bare)
     assert headers_for(identity)["authorization"] == "Bearer bedrock-api-key-x"
     assert headers_for(identity, "http://127.0.0.1:1234")["authorization"].startswith("Bearer")
     with pytest.raises(NoAuthTokenError):
         headers_for(identity, "http://bedrock.internal")
 
 
-def test_nobody_is_an_error_in_botocores_words(session) -> None:
+def test_nobody_is_an_error_in_botocores_words(bare) -> None:
     with pytest.raises(NoCredentialsError):
-        headers_for(Identity(session))
+        headers_for(Identity(bare))
 
 
-def test_credentials_are_fetched_anew_before_they_run_out_and_carry_their_session_token(session) -> None:
+def test_credentials_are_fetched_anew_before_they_run_out_and_carry_their_session_token(bare) -> None:
     fetched: list[int] = []
 
     def fetch() -> dict[str, str]:
@@ -67,8 +69,8 @@ def test_credentials_are_fetched_anew_before_they_run_out_and_carry_their_sessio
             "expiry_time": later.isoformat(),
         }  # fmt: skip
 
-    session._credentials = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
-    identity = Identity(session)
+    bare._credentials = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
+    identity = Identity(bare)
     found = headers_for(identity)
     assert (found["x-amz-security-token"], "Credential=AKID2/" in found["authorization"]) == ("t2", True)
     headers_for(identity)
@@ -81,19 +83,41 @@ REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not this ro
 @pytest.mark.parametrize(
     "trouble", [REFUSED, EndpointConnectionError(endpoint_url="https://sts"), RuntimeError("still expired")], ids=str
 )
-def test_credentials_that_cannot_be_fetched_anew_are_no_word_of_bedrocks(session, trouble) -> None:
+def test_credentials_that_cannot_be_fetched_anew_are_no_word_of_bedrocks(bare, trouble) -> None:
     def fetch() -> dict[str, str]:
         raise trouble
 
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
-    session._credentials = RefreshableCredentials("AKID", "s", "t", soon, fetch, "test")
+    bare._credentials = RefreshableCredentials("AKID", "s", "t", soon, fetch, "test")
     with pytest.raises(CredentialRetrievalError) as raised:
-        headers_for(Identity(session))
+        headers_for(Identity(bare))
     assert failure_of(raised.value).outcome is Outcome.CREDENTIALS
 
 
-def test_endpoints_are_those_of_each_regions_partition(session) -> None:
-    identity = Identity(session)
+def test_a_call_does_not_wait_for_new_credentials_beyond_its_deadline(
+    beside, snapshot, model, sandbox, session
+) -> None:
+    given_up = threading.Event()
+
+    def fetch() -> dict[str, str]:
+        given_up.wait(30)
+        raise REFUSED
+
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    session._session._credentials = RefreshableCredentials("AKID", "s", "t", later, fetch, "test")
+    caller = beside(snapshot(model("blue")))
+    sandbox.fault("expired_token")
+    began = time.monotonic()
+    try:
+        reply = caller.converse(x_crossfade_deadline="0.5")
+        assert time.monotonic() - began < 10
+    finally:
+        given_up.set()
+    assert (reply.status, reply.headers["x-amzn-errortype"].partition(":")[0]) == (403, "ExpiredTokenException")
+
+
+def test_endpoints_are_those_of_each_regions_partition(bare) -> None:
+    identity = Identity(bare)
     assert identity.endpoint("us-east-1") == AWS
     assert identity.endpoint("cn-north-1").endswith(".amazonaws.com.cn")
     assert identity.endpoint("xx-nowhere-1") == "https://bedrock-runtime.xx-nowhere-1.amazonaws.com"

@@ -118,7 +118,7 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
                         raise Abandoned
                     news = None
                 case Refresh():
-                    news = await upstream.identity.renew()
+                    news = await _renewed(call, upstream)
                 case Serve(ask):
                     assert brought is not None
                     return brought, ask
@@ -142,6 +142,14 @@ async def _drive(call: Call, request: Request, upstream: Upstream, left: Left) -
             call.board.release(step.stop.target)
         call.unanswered(abandoned=True)  # recorded already, unless this very task is being ended
         raise
+
+
+async def _renewed(call: Call, upstream: Upstream) -> bool:
+    try:
+        async with asyncio.timeout(max(0.0, call.left(time.monotonic()))):
+            return await upstream.identity.renew()
+    except TimeoutError:
+        return False
 
 
 def _take_back(call: Call, ask: Ask, last: Ask) -> None:
