@@ -11,6 +11,7 @@ import pytest
 
 import crossfade
 from crossfade.core.policy import Settings
+from crossfade.shim import runtime
 from crossfade.shim.throttle import Budget
 
 EAST, WEST = "us-east-1", "us-west-2"
@@ -55,6 +56,20 @@ def hedged(routed, snapshot, model, hedging, sandbox, controller):
         return client
 
     return make
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_fault_of_ours_in_hedging_leaves_the_call_to_its_first_request(
+    hedged, sandbox, calls, monkeypatch, operation
+) -> None:
+    client = hedged(operation)
+    shim = runtime.current()
+    assert shim is not None
+    monkeypatch.setattr(shim.board, "take_hedge", lambda *_: 1 / 0)
+    sandbox.fault("latency", region=EAST, seconds=1.0)
+    told, text = ask_by(client, operation)
+    assert (told["region"], told["hedged"], text) == (EAST, False, "one two three four")
+    assert [outcome for _, _, outcome in calls()] == ["answered"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -20,6 +20,7 @@ from crossfade.shim.course import (
     Begun,
     Busy,
     Came,
+    Hedge,
     Hedged,
     Raise,
     Refresh,
@@ -196,7 +197,7 @@ async def _asked(call: Call, ask: Ask, request: Request, upstream: Upstream, lef
     tasks: list[asyncio.Task[Answered]] = [asyncio.create_task(_attempt(call, ask, request, upstream))]
     try:
         await asyncio.wait(tasks, timeout=max(0.0, ask.hedge.at - time.monotonic()))
-        other = None if tasks[0].done() or await left(0.0) else ask.hedge.begin(time.monotonic())
+        other = None if tasks[0].done() or await left(0.0) else _second(ask.hedge)
         if other is None:
             return await tasks[0]
         tasks.append(asyncio.create_task(_attempt(call, other, request, upstream)))
@@ -212,6 +213,14 @@ async def _asked(call: Call, ask: Ask, request: Request, upstream: Upstream, lef
         for task in tasks:
             _give_up(task)
         raise
+
+
+def _second(hedge: Hedge) -> Ask | None:
+    try:
+        return hedge.begin(time.monotonic())
+    except Exception:  # the first request goes on
+        log.warning("Crossfade could not hedge a call", exc_info=True, extra={"action": "not_hedged"})
+        return None
 
 
 def _good(tasks: list[asyncio.Task[Answered]]) -> int | None:
