@@ -8,7 +8,6 @@ changes nothing for the calls of the service. What has no room is dropped and co
 from __future__ import annotations
 
 import logging
-import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossfade.core import callid
-from crossfade.core.split import Variant
+from crossfade.core.split import CHANCE, Variant
 from crossfade.shim.board import Board
 from crossfade.shim.call import Call, deadline_of
 from crossfade.shim.lane import Lane
@@ -26,7 +25,6 @@ from crossfade.shim.recorder import Recorder, Seen
 
 log = logging.getLogger("crossfade")
 
-_CHANCE = random.SystemRandom()
 STALE = 30.0
 """Seconds a copy may wait for its turn: later its minutes would no longer be the call's."""
 
@@ -64,7 +62,7 @@ class Shadow(ABC):
         live = call.entry.live
         if live is None or call.variant is not Variant.BLUE or not call.answers:
             return False
-        if _CHANCE.random() * 100 >= live.shadow:
+        if CHANCE.random() * 100 >= live.shadow:
             return False
         if call.operation.startswith("InvokeModel"):
             family = call.snapshot.models[live.green].body_family
