@@ -10,6 +10,7 @@ import pytest
 
 import crossfade
 from crossfade.core.route import Route
+from crossfade.sidecar import app
 from crossfade.sidecar.callers import Callers
 from crossfade.sidecar.completion import Chunks, completion
 from crossfade.sidecar.frames import frame
@@ -98,6 +99,18 @@ def test_errors_come_in_openais_shape(beside, snapshot, model, sandbox) -> None:
     assert [item["id"] for item in let_in.ask("GET", "/v1/models").json["data"]] == [ROUTE]
     assert let_in.ask("POST", PATH, b"{").status == 400
     assert let_in.ask("POST", "/v1/embeddings", {}).status == 404
+
+
+def test_while_the_routes_are_not_known_it_may_be_asked_again(beside, controller) -> None:
+    controller.snapshot_status = 500
+    reply = beside().ask("POST", PATH, asked())
+    assert (reply.status, reply.json["error"]["type"]) == (503, "server_error")
+
+
+def test_a_fault_of_ours_in_routing_is_not_said_to_be_an_unknown_route(beside, snapshot, model, monkeypatch) -> None:
+    caller = beside(snapshot(model("blue")))
+    monkeypatch.setattr(app, "open_call", lambda *_: 1 / 0)
+    assert caller.ask("POST", PATH, asked()).status == 500
 
 
 TOOL = {

@@ -235,17 +235,26 @@ class App:
         request = question.request
         call = self._route(request, read_said(asked.headers.items(), question.metadata), asked)
         if call is None:
-            raise BadRequest(f"no route is named {request.model_id!r}; GET /v1/models lists them", 404)
+            raise self._unrouted(request.model_id)
         try:
             ending, ask = await self._drive(call, request, protocol)
         except Untouched:
-            raise BadRequest("the sidecar failed before it asked anybody; see its log", 500) from None
+            raise self._unrouted(request.model_id) from None
         whole = bedrock.whole(call, ending, ask)
         if whole is not None:
             _send(protocol, chat.whole(whole, call, request.model_id))
             return
         assert isinstance(ending, Stream | Busy)
         await _stream(protocol, chat.stream_headers(call, ending), chat.streamed(call, ending, question))
+
+    def _unrouted(self, name: str) -> BadRequest:
+        """Why a completion that is no call of a route's has no answer: there is nowhere to pass it on to."""
+        snapshot = self._source.snapshot
+        if snapshot is None:
+            return BadRequest("no snapshot yet: the routes are not known; try again", 503)
+        if name in snapshot.entries:
+            return BadRequest("the sidecar failed before it asked anybody; see its log", 500)
+        return BadRequest(f"no route is named {name!r}; GET /v1/models lists them", 404)
 
 
 def _asked(scope: Scope) -> Asked:
