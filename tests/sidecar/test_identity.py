@@ -121,3 +121,18 @@ def test_endpoints_are_those_of_each_regions_partition(bare) -> None:
     assert identity.endpoint("us-east-1") == AWS
     assert identity.endpoint("cn-north-1").endswith(".amazonaws.com.cn")
     assert identity.endpoint("xx-nowhere-1") == "https://bedrock-runtime.xx-nowhere-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("AWS_USE_FIPS_ENDPOINT", "bedrock-runtime-fips.us-east-1.amazonaws.com"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "bedrock-runtime.us-east-1.api.aws"),
+    ],
+)
+def test_what_the_aws_set_up_says_of_endpoints_holds(bare, monkeypatch, variable, name) -> None:
+    monkeypatch.setenv(variable, "true")
+    identity = Identity(botocore.session.get_session())
+    assert identity.endpoint("us-east-1") == f"https://{name}"
+    if "FIPS" in variable:
+        assert "-fips." in identity.endpoint("xx-nowhere-1")

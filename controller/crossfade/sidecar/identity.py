@@ -34,10 +34,14 @@ class Identity:
         return not self._bearer and self._credentials is None
 
     def endpoint(self, region: str) -> str:
-        """AWS's own endpoint in a region."""
-        resolver = self._session.get_component("endpoint_resolver")
-        found = resolver.construct_endpoint("bedrock-runtime", region) or {}
-        return f"https://{found.get('hostname') or f'bedrock-runtime.{region}.amazonaws.com'}"
+        """AWS's own endpoint in a region: FIPS's or a dual-stack one where the AWS set-up says so."""
+        resolver, said = self._session.get_component("endpoint_resolver"), self._session.get_config_variable
+        fips, dual = bool(said("use_fips_endpoint")), bool(said("use_dualstack_endpoint"))
+        found = resolver.construct_endpoint(
+            "bedrock-runtime", region, use_fips_endpoint=fips, use_dualstack_endpoint=dual
+        )
+        service = "bedrock-runtime-fips" if fips else "bedrock-runtime"
+        return f"https://{(found or {}).get('hostname') or f'{service}.{region}.amazonaws.com'}"
 
     async def authorize(
         self, method: str, url: str, path: str, query: str, headers: dict[str, str], body: bytes, region: str
