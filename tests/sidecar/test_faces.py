@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import httpx
@@ -159,6 +163,42 @@ def test_who_opens_it_in_a_browser_is_told_what_it_is(beside, snapshot, model, c
         assert word in reply.body
     assert caller.ask("GET", "/v1/models").status == 401
     assert calls() == []
+
+
+@contextmanager
+def answers(raw: bytes) -> Iterator[str]:
+    """A Bedrock that answers every request with these bytes: where it listens."""
+
+    class Answers(BaseRequestHandler):
+        def handle(self) -> None:
+            while b"}" not in self.request.recv(65536):
+                pass
+            self.request.sendall(raw)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("model_id", [ROUTE, ECHO])
+def test_an_answers_odd_headers_do_not_cost_the_caller_the_answer(beside, snapshot, controller, model_id) -> None:
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    told = {"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"}
+    body = json.dumps(told | {"usage": usage}).encode()
+    odd = b"X-Amzn-A: caf\xe9\r\nX-Amzn-B: caf\xc3\xa9\r\nX-Amzn-C: plain\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    with answers(head + odd + b"\r\n" + body) as url:
+        odd_model = Model(name="blue", targets=(Target(region=EAST, model_id=ECHO, endpoint_url=url),))
+        reply = beside(snapshot(odd_model), upstream=url).converse(model_id)
+    assert (reply.status, reply.json["stopReason"]) == (200, "end_turn")
+    assert reply.headers["x-amzn-c"] == "plain"
+    crossfade.flush()
+    assert controller.total("calls") == (model_id == ROUTE)
 
 
 def test_bedrock_that_cannot_be_reached_is_503_in_words(beside, snapshot, model) -> None:

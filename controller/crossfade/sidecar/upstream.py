@@ -95,8 +95,9 @@ class Upstream:
 
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What of an answer's headers is for the caller."""
-    return [(name.lower(), value) for name, value in headers.items() if name.lower().startswith(_PASSED_ON)]
+    """What of an answer's headers is for the caller: those in ASCII, since granian takes no others."""
+    found = ((name.lower(), value) for name, value in headers.items() if value.isascii())
+    return [(name, value) for name, value in found if name.startswith(_PASSED_ON)]
 
 
 def refusal(operation: str, response: aiohttp.ClientResponse, body: bytes) -> ClientError:
