@@ -139,15 +139,16 @@ def test_a_body_that_breaks_off_is_no_request_and_is_forgotten_at_once(
     assert controller.rows() == []
 
 
-@pytest.mark.parametrize("path", ["*", ".localhost/", "@localhost/", ":1/", "a/b"])
+@pytest.mark.parametrize("path", ["*", ".localhost/", "@localhost/", ":1/", "a/b", "localhost:1"])
 def test_a_path_that_does_not_begin_with_a_slash_leads_nowhere(beside, snapshot, model, sandbox, calls, path) -> None:
     caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST))
     head = packed((":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "x"))
     heard = flood(caller.port, BEGUN + frame(HEADERS, END_HEADERS | END_STREAM, 1, head))
     statuses = [dict(hpack.Decoder().decode(one.content))[":status"] for one in heard.of(HEADERS)]
     assert statuses in ([], ["400"])
-    first = raw(caller, f"OPTIONS {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert first.startswith(b"HTTP/1.1 400")
+    for method in ("OPTIONS", "CONNECT"):
+        first = raw(caller, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert first.startswith(b"HTTP/1.1 400")
     sandbox.settle()
     assert sandbox.log() == []
 

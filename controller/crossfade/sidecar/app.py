@@ -105,6 +105,8 @@ class App:
     async def _serve(self, scope: Scope, protocol: HTTPProtocol) -> None:
         if scope.proto != "http":
             raise BadRequest("only HTTP is spoken here", 426)
+        if not scope.path.startswith("/"):  # it is written after the name of Bedrock's host
+            raise BadRequest("the path must begin with a slash")
         if scope.method == "GET" and scope.path in ("/", "/healthz", "/readyz"):
             _send(protocol, self._told(scope.path))
             return
