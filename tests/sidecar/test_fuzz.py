@@ -114,6 +114,28 @@ GOOD = [
     eventstream.event("messageStop", {"stopReason": "end_turn"}),
     eventstream.event("metadata", {"usage": {"inputTokens": 1, "outputTokens": 1}}),
 ]
+ODD = {
+    "no tool": ("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": None}}),
+    "no start": ("contentBlockStart", {"contentBlockIndex": 0, "start": 5}),
+    "no input": ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": "x"}}),
+    "no index": ("contentBlockStart", {"contentBlockIndex": [], "start": {"toolUse": {}}}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_event_that_no_translation_is_known_of_is_no_silent_end(
+    beside: Any, snapshot: Any, upstream: Upstream, odd: str
+) -> None:
+    upstream.body = b"".join([*GOOD[:2], eventstream.event(*ODD[odd]), *GOOD[2:]])
+    target = Target(region=EAST, model_id="m", endpoint_url=upstream.url)
+    caller = beside(snapshot(Model(name="blue", targets=(target,)), policy=replace(FAST, deadline=20)))
+    body = {"model": ROUTE, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    reply = caller.ask("POST", "/v1/chat/completions", body)
+    events = [json.loads(line.removeprefix(b"data: ")) for line in reply.body.split(b"\n\n") if line]
+    assert (reply.status, events[-1]["error"]["type"]) == (200, "server_error")
+    assert b"[DONE]" not in reply.body
+
+
 EVENTS = ["messageStart", "contentBlockStart", "contentBlockDelta", "messageStop", "metadata", "chunk", "x"]
 pieces = (
     st.sampled_from(GOOD)

@@ -100,7 +100,7 @@ class App:
             raise
         except Exception:
             log.exception("the sidecar failed to answer a request", extra={"action": "sidecar_fault"})
-            _send(protocol, error_answer(500, "InternalServerException", "the sidecar failed; see its log"))
+            _send(protocol, _refused(scope.path, BadRequest("the sidecar failed; see its log", 500)))
 
     async def _serve(self, scope: Scope, protocol: HTTPProtocol) -> None:
         if scope.proto != "http":
@@ -277,8 +277,15 @@ def _refused(path: str, refused: BadRequest) -> Whole:
     if path.startswith("/v1/"):
         body = openai.error(refused.status, str(refused))
         return Whole(refused.status, [("content-type", "application/json")], body)
-    codes = {401: "UnrecognizedClientException", 403: "AccessDeniedException", 404: "ResourceNotFoundException"}
-    return error_answer(refused.status, codes.get(refused.status, "ValidationException"), str(refused))
+    return error_answer(refused.status, _CODES.get(refused.status, "ValidationException"), str(refused))
+
+
+_CODES = {
+    401: "UnrecognizedClientException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    500: "InternalServerException",
+}
 
 
 def _send(protocol: HTTPProtocol, whole: Whole) -> None:

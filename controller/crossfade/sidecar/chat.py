@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from crossfade.sidecar import bedrock, openai
 from crossfade.sidecar.completion import DONE, Chunks, completion
 from crossfade.sidecar.drive import Stream, Whole, frames_of
 from crossfade.sidecar.request import BadRequest, Request
+
+log = logging.getLogger("crossfade")
 
 _JSON = {"content-type": "application/json", "accept": "application/json"}
 
@@ -90,7 +93,14 @@ async def streamed(call: Call, ending: Stream | Busy, question: Question) -> Asy
     async with aclosing(frames_of(call, ending)) as frames:
         async for found in frames:
             good = good and found[-1].kind == "event"
-            if said := b"".join(chunk for one in found for chunk in chunks.of(one)):
+            try:
+                said = b"".join(chunk for one in found for chunk in chunks.of(one))
+            except Exception:  # an end without a word would be taken for the end of the answer
+                log.exception("the sidecar failed to translate an event", extra={"action": "sidecar_fault"})
+                good, said = False, chunks.error("the sidecar failed; see its log", "internal_server_error")
+            if said:
                 yield said
+            if not good:
+                break
     if good:  # a stream that broke off has no end: a client that only looks for it must not take it for whole
         yield DONE

@@ -69,10 +69,14 @@ class Chunks:
         """What one frame becomes; nothing for most that carry no content."""
         if frame.kind != "event":
             message = frame.event().get(frame.name, {}).get("message") or frame.name
-            yield _sse({"error": {"message": message, "type": "server_error", "param": None, "code": frame.name}})
+            yield self.error(message, frame.name)
             return
         for name, members in frame.event().items():
             yield from self.event(name, members)
+
+    def error(self, message: str, code: str) -> bytes:
+        """The end of a stream that broke off."""
+        return _sse({"error": {"message": message, "type": "server_error", "param": None, "code": code}})
 
     def event(self, name: str, members: Mapping[str, Any]) -> Iterator[bytes]:
         block = members.get("contentBlockIndex", 0)
