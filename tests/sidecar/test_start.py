@@ -48,8 +48,18 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
             {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t"},
             "there is no folder",
         ),
+        (
+            ["--socket", f"/tmp/{'a' * 120}"],
+            {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t"},
+            "cannot listen on /tmp/aaaa",
+        ),
+        (
+            ["--socket", "/proc/a.sock"],
+            {"CROSSFADE_URL": "http://x", "CROSSFADE_TOKEN": "t"},
+            "cannot listen on /proc/a.sock: ",
+        ),
     ],
-    ids=["strangers", "name", "no name", "profile", "misspelt", "url", "token", "folder"],
+    ids=["strangers", "name", "no name", "profile", "misspelt", "url", "token", "folder", "too long", "nowhere"],
 )
 def test_what_keeps_it_from_starting_is_one_line(arguments: list[str], environment: dict[str, str], words: str) -> None:
     done = run(*arguments, **environment)
@@ -81,3 +91,14 @@ def test_it_brings_in_nothing_of_the_controllers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_temporary_folder_whose_name_is_too_long_is_one_line(tmp_path: Any) -> None:
+    folder = tmp_path / ("b" * 100)
+    folder.mkdir()
+    known = {"CROSSFADE_URL": "http://127.0.0.1:9", "CROSSFADE_TOKEN": "t", "CROSSFADE_STATE_DIR": str(tmp_path)}
+    quick = {"CROSSFADE_WAIT": "0.1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    done = run("--port", "0", TMPDIR=str(folder), **known, **quick)
+    assert done.returncode == Code.SETUP
+    assert "set TMPDIR: AF_UNIX path too long" in done.stderr
+    assert "Traceback" not in done.stderr

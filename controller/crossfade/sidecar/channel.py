@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfade.core.snapshot import Snapshot, read_snapshot, snapshot_to_bytes
+from crossfade.errors import SetupError
 from crossfade.shim.board import Board
 from crossfade.shim.recorder import Recorder
 from crossfade.shim.runtime import Shim
@@ -49,7 +50,10 @@ class Hub:
         """Listens while the `with` lasts; at its end, takes what the workers still send."""
         key = secrets.token_bytes(32)
         with tempfile.TemporaryDirectory(prefix="crossfade-") as folder:
-            listener = Listener(str(Path(folder) / "channel"), family="AF_UNIX", authkey=key)
+            try:
+                listener = Listener(str(Path(folder) / "channel"), family="AF_UNIX", authkey=key)
+            except OSError as error:
+                raise SetupError(f"no socket can be made in {folder}, set TMPDIR: {error.strerror or error}") from None
             os.environ[VARIABLE] = f"{key.hex()}:{listener.address}"
             accepting = threading.Thread(target=self._accept, args=(listener,), name="crossfade-hub", daemon=True)
             accepting.start()

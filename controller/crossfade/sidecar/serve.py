@@ -140,14 +140,20 @@ def _free(settings: Settings) -> int:
 
 
 def _clear(path: Path) -> None:
-    """Removes the socket of a sidecar that was killed; refuses one that answers, and whatever else is there."""
+    """Removes the socket of a sidecar that was killed; refuses one that answers, whatever else is there, and a place
+    where there can be none."""
     if not path.parent.is_dir():
         raise SetupError(f"cannot listen on {path}: there is no folder {path.parent}")
-    if not path.exists():
-        return
+    if path.exists():
+        with socket.socket(socket.AF_UNIX) as probe:
+            if not path.is_socket() or probe.connect_ex(str(path)) == 0:
+                raise SetupError(f"cannot listen on {path}: something else is there")
+        path.unlink()
     with socket.socket(socket.AF_UNIX) as probe:
-        if not path.is_socket() or probe.connect_ex(str(path)) == 0:
-            raise SetupError(f"cannot listen on {path}: something else is there")
+        try:
+            probe.bind(str(path.resolve()))
+        except OSError as error:
+            raise SetupError(f"cannot listen on {path}: {error.strerror or error}") from None
     path.unlink()
 
 
