@@ -197,6 +197,7 @@ def environment(tmp_path: Any, **more: str) -> dict[str, str]:
     (tmp_path / "keys").write_text("AKID a-secret-of-a-caller\n")
     (tmp_path / "short").write_text("AKID short\n")
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bytes").write_bytes(bytes(range(256)))
     return {name: value.replace("TMP", str(tmp_path)) for name, value in more.items()}
 
 
@@ -209,6 +210,9 @@ def environment(tmp_path: Any, **more: str) -> dict[str, str]:
         ({"CROSSFADE_SIDECAR_TOKEN": "short"}, "at least 16"),
         ({"CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/nothing"}, "cannot read"),
         ({"CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/empty"}, "is empty"),
+        ({"CROSSFADE_SIDECAR_TOKEN_FILE": "TMP/bytes"}, "is no text"),
+        ({"CROSSFADE_SIDECAR_TOKEN": "  short            \n"}, "has 5 characters"),
+        ({"CROSSFADE_SIDECAR_TOKEN": " "}, "has 0 characters"),
         ({"CROSSFADE_SIDECAR_KEYS_FILE": "TMP/short"}, "line 1: must be an access key"),
         ({"CROSSFADE_SIDECAR_PORT": "many"}, "CROSSFADE_SIDECAR_PORT is 'many'"),
         ({"CROSSFADE_SIDECAR_WORKERS": "0"}, "from 1 to 256"),
@@ -240,6 +244,10 @@ def test_settings_that_keep_strangers_out_are_taken(tmp_path, given) -> None:
     assert settings.callers.pages == ("CROSSFADE_SIDECAR_SOCKET" not in given)
     if "CROSSFADE_SIDECAR_TOKEN_FILE" in given:
         assert settings.callers.tokens == ("one-token-of-many", "another-token-of-many")
+
+
+def test_a_token_is_read_without_the_line_end_that_a_mounted_secret_brings(tmp_path) -> None:
+    assert load(environment(tmp_path, CROSSFADE_SIDECAR_TOKEN=f"{TOKEN}\n")).callers.tokens == (TOKEN,)
 
 
 def test_over_http2_the_authority_may_be_what_is_signed_as_the_sdk_for_javascript_does(beside, snapshot, model) -> None:

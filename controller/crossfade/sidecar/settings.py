@@ -117,7 +117,7 @@ def _number(env: Mapping[str, str], name: str, given: int | None, default: int, 
 
 def _tokens(env: Mapping[str, str]) -> tuple[str, ...]:
     """From the variable one; from the file one a line, so that one can be replaced while both hold."""
-    found = [env["CROSSFADE_SIDECAR_TOKEN"]] if env.get("CROSSFADE_SIDECAR_TOKEN") else []
+    found = [env["CROSSFADE_SIDECAR_TOKEN"].strip()] if env.get("CROSSFADE_SIDECAR_TOKEN") else []
     found += [line for line in _lines(env, "CROSSFADE_SIDECAR_TOKEN_FILE") if line]
     for token in found:
         if len(token) < LEAST_TOKEN:
@@ -150,6 +150,8 @@ def _lines(env: Mapping[str, str], name: str) -> list[str]:
         lines = [line.strip() for line in Path(path).read_text().splitlines()]
     except OSError as error:
         raise SetupError(f"{name}: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SetupError(f"{name}: {path} is no text") from None
     if not any(lines):
         raise SetupError(f"{name}: {path} is empty")
     return lines
