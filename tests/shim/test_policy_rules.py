@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ClientError
 
 import crossfade
 
@@ -152,6 +153,26 @@ def test_credentials_are_refreshed_once_and_tried_again(
     assert len(fetched) == 2
     assert calls() == [(EAST, "blue", "ExpiredTokenException"), (EAST, "blue", "answered")]
     assert Recorded(controller).outcomes == {"ok": 1}
+
+
+@pytest.mark.parametrize("face", ["shim"], indirect=True)  # beside the service: tests/sidecar/test_identity.py
+def test_credentials_that_cannot_be_fetched_are_no_word_of_bedrocks(
+    routed, snapshot, model, ask, calls, controller, session
+) -> None:
+    refused = ClientError({"Error": {"Code": "AccessDenied", "Message": "not this role"}}, "AssumeRole")
+
+    def fetch() -> dict[str, str]:
+        raise refused
+
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
+    session._session._credentials = RefreshableCredentials("AKID", "s", "t", soon, fetch, "test")
+    client = routed(snapshot(model("blue"), model("green")))
+    with pytest.raises(ClientError) as raised:
+        ask(client)
+    assert raised.value is refused
+    assert calls() == []
+    seen = Recorded(controller)
+    assert (seen.outcomes, seen.judged, seen.raised) == ({"credentials": 1}, 0, 1)
 
 
 def test_rejected_by_both_is_the_callers_fault_and_blues_error_is_raised(

@@ -121,11 +121,14 @@ def _bare(code: str) -> str:
 _BY_CODE = {_bare(code): outcome for outcome, codes in CODES.items() for code in codes}
 
 
-def classify(error: Exception, *, expired: bool = False) -> Failure:
-    """The failure this exception is. `expired`: the watchdog had ended the attempt. Raises `NotOurs`."""
+def classify(error: Exception, *, operation: str = "", expired: bool = False) -> Failure:
+    """The failure this exception is. `operation` is what was asked, where it may be another's error; `expired`: the
+    watchdog had ended the attempt. Raises `NotOurs`."""
     if expired:
         return Failure(outcome=Outcome.TIMED_OUT, error=error)
     if isinstance(error, boto.ClientError):  # EventStreamError is one
+        if operation not in ("", error.operation_name):  # AssumeRole's: credentials are fetched within an attempt
+            return Failure(outcome=Outcome.CREDENTIALS, error=error)
         return _client_error(error)
     if type(error) is boto.HTTPClientError and is_services_own(getattr(error, "kwargs", {}).get("error")):
         raise NotOurs(error)

@@ -148,7 +148,7 @@ def _attempt(call: Call, ask: Ask, watch: Watch, plain: Plain) -> tuple[dict[str
         return response, told
     except Exception as error:
         WATCHDOG.remove(watch)
-        return {}, classify(error, expired=watch.expired)
+        return {}, classify(error, operation=call.operation, expired=watch.expired)
     except BaseException:
         WATCHDOG.remove(watch)
         raise
