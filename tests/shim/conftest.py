@@ -279,6 +279,7 @@ CONTRACT = (
     "test_never_twice",
     "test_passing",
     "test_telemetry",
+    "test_trouble",
     "test_validator",
     "test_slow_regions",
 )

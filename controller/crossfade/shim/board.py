@@ -13,6 +13,7 @@ from crossfade.core.split import CHANCE
 from crossfade.shim.breaker import Breaker, State
 from crossfade.shim.latency import Latency
 from crossfade.shim.throttle import Budget, Tally, Throttle
+from crossfade.shim.trouble import Trouble
 
 UNKNOWN_WINDOW = 600.0
 """Seconds over which attempts that failed in an unknown way are compared with all."""
@@ -33,6 +34,8 @@ class Board:
     """Breakers, throttles, latencies and retry budgets. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
+        self.trouble = Trouble()
+        """Says it in the log."""
         self._lock = threading.RLock()  # the handler of a signal may make a call in the middle of one
         self._places: dict[tuple[str, str], Place] = {}
         self._regions: dict[str, Breaker] = {}

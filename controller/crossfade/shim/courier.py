@@ -137,7 +137,9 @@ class Courier:
             self._make_room()
             return False
         self.away = None
-        self._warned.discard("away")
+        if "away" in self._warned:
+            self._warned.discard("away")
+            log.info("the controller answers again; observations go on", extra={"action": "courier_back"})
         return True
 
     def _deliver_pending(self, until: float) -> None:

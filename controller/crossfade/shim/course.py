@@ -141,7 +141,10 @@ def course(call: Call) -> Course:
         stop = trip.next(now)
     if not call.tried and call.left(now) <= 0:
         call.skipped = Outcome.ABANDONED  # the caller had no time left to give: that is no target's doing
-    yield _exhausted(call, failure, settled=settled)
+    end = _exhausted(call, failure, settled=settled)
+    if not settled and not call.is_copy:
+        _tell(call, end, now)
+    yield end
 
 
 def _visit(call: Call, trip: Trip, stop: Stop, now: float) -> Generator[Step, Any, tuple[float, Failure | None]]:
@@ -224,6 +227,7 @@ def _take_other(call: Call, trip: Trip, stop: Stop, came: Hedged, now: float) ->
     trip.strike(second.stop)
     if failure is not None:
         _report(call, other.stop, failure.outcome, now - other.began, now)
+        call.board.trouble.failed(failure, other.stop.target.region, now)
         trip.leave(other.stop, failure.outcome)
     else:
         call.hedged = True
@@ -262,7 +266,7 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     if isinstance(came, Failure):
         _report(call, stop, came.outcome, now - ask.began, now)
         call.note(stop.model, stop.target, came.outcome)
-        _warn(call, came, now)
+        _warn(call, stop, came, now)
         return came
     told = came if isinstance(came, Told) else None
     outcome = Outcome.OK if told is None else told.outcome
@@ -274,8 +278,9 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
     return None
 
 
-def _warn(call: Call, failure: Failure, now: float) -> None:
-    """Says what a person should know of: a class of failure that nobody knows, a request that eats up the quota."""
+def _warn(call: Call, stop: Stop, failure: Failure, now: float) -> None:
+    """Says what a person should know of: that Bedrock fails, how, a request that eats up the quota."""
+    call.board.trouble.failed(failure, stop.target.region, now)
     if failure.outcome is Outcome.UNKNOWN:
         share = call.board.note_unknown(now, call.settings)
         if share is not None:
@@ -322,7 +327,7 @@ def _report(call: Call, stop: Stop, outcome: Outcome, seconds: float, now: float
         log.warning("Crossfade could not note an outcome", exc_info=True, extra={"action": "outcome_not_noted"})
 
 
-def _exhausted(call: Call, failure: Failure | None, *, settled: bool) -> Step:
+def _exhausted(call: Call, failure: Failure | None, *, settled: bool) -> Busy | Raise | Unavailable:
     """Nothing is left: the error that settles the matter, or a busy answer, or ServiceUnavailable."""
     if failure is not None and (settled or {tried.outcome for tried in call.tried} == {Outcome.MISCONFIGURED}):
         call.unanswered()
@@ -333,6 +338,21 @@ def _exhausted(call: Call, failure: Failure | None, *, settled: bool) -> Step:
             call.unanswered(busy=True)
             return Busy(answer)
     call.unanswered()
-    tried = ", ".join(f"{attempt.model} in {attempt.region}: {attempt.outcome}" for attempt in call.tried)
-    message = f"Crossfade found no Model that answers route {call.entry.route.name!r} ({tried or 'no time'})"
+    message = f"Crossfade found no Model that answers route {call.entry.route.name!r} ({_attempts(call)})"
     return Unavailable(message, None if failure is None else failure.error)
+
+
+def _attempts(call: Call) -> str:
+    return ", ".join(f"{each.model} in {each.region}: {each.outcome}" for each in call.tried) or "no time"
+
+
+def _tell(call: Call, end: Busy | Raise | Unavailable, now: float) -> None:
+    match end:
+        case Busy():
+            ending = "the busy answer"
+        case Raise():
+            ending = "Bedrock's error"
+        case Unavailable():
+            ending = "ServiceUnavailableException"
+    targets = len({(each.model, each.region) for each in call.tried})
+    call.board.trouble.unanswered(call.entry.id, call.entry.route.name, ending, targets, _attempts(call), now)

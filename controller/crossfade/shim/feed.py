@@ -37,6 +37,8 @@ class Feed:
         self._first = threading.Event()
         self._stopped = threading.Event()
         self._refused: set[str] = set()
+        self._away = False
+        """Whether the log says so."""
         mark = hashlib.sha256(f"{settings.url}\n{settings.token}".encode()).hexdigest()[:16]
         self._path = settings.state_dir / f"snapshot-{mark}.json"
 
@@ -98,6 +100,9 @@ class Feed:
             self._store(fetched)
         self.fetched_at = time.time()
         self._refused.clear()
+        if self._away:
+            self._away = False
+            log.info("the controller answers again; the snapshot is its latest", extra={"action": "feed_back"})
 
     def adopt(self, parent: Feed) -> None:
         """Takes over what the parent process knew at a fork."""
@@ -106,6 +111,7 @@ class Feed:
             self._first.set()
 
     def _warn_away(self, error: Exception) -> None:
+        self._away = True
         self._warn_once("feed_away", f"no snapshot from the controller; {self._onward()}", str(error))
 
     def _onward(self) -> str:

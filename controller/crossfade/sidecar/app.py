@@ -189,7 +189,10 @@ class App:
             url = endpoint_of(snapshot, region) if snapshot and region != self._home(asked) else None
         url = url or self._upstream.endpoint(region)
         path = raw_path(asked.path)
-        head, frames = await pass_on(self._upstream, asked.method, url, path, asked.query, headers, body, region)
+        trouble = self._source.board.trouble
+        head, frames = await pass_on(
+            self._upstream, trouble, asked.method, url, path, asked.query, headers, body, region
+        )
         if frames is None:
             _send(protocol, head)
         else:

@@ -257,9 +257,7 @@ async def _attempt(call: Call, ask: Ask, request: Request, upstream: Upstream) -
     except Exception as error:
         if response is not None:
             response.close()
-        failure = failure_of(error)
-        upstream.trouble.tell(failure, target.region, time.monotonic())
-        return None, failure
+        return None, failure_of(error)
     except BaseException:
         if response is not None:
             response.close()

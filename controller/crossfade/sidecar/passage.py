@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import botocore.exceptions
 
+from crossfade.shim.trouble import Trouble
 from crossfade.sidecar.drive import Whole, error_answer
 from crossfade.sidecar.frames import BadFrame, Splitter, frame
 from crossfade.sidecar.upstream import Upstream, failure_of, passed_on, refusal
@@ -19,7 +20,15 @@ _SILENCE = 120.0
 
 
 async def pass_on(
-    upstream: Upstream, method: str, url: str, path: str, query: str, headers: dict[str, str], body: bytes, region: str
+    upstream: Upstream,
+    trouble: Trouble,
+    method: str,
+    url: str,
+    path: str,
+    query: str,
+    headers: dict[str, str],
+    body: bytes,
+    region: str,
 ) -> tuple[Whole, AsyncIterator[bytes] | None]:
     """The answer; for a stream its head, and its frames."""
     try:
@@ -30,14 +39,14 @@ async def pass_on(
                 return Whole(200, told, b""), _frames(response)
             found = await response.read()
             if response.status >= 400:
-                upstream.trouble.tell(failure_of(refusal(path, response, found)), region, time.monotonic())
+                trouble.failed(failure_of(refusal(path, response, found)), region, time.monotonic())
             return Whole(response.status, told, found), None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        upstream.trouble.tell(failure_of(error), region, time.monotonic())
+        trouble.failed(failure_of(error), region, time.monotonic())
         message = f"Bedrock in {region} cannot be reached: {error or 'no answer in time'}"
         return error_answer(503, "ServiceUnavailableException", message), None
     except botocore.exceptions.BotoCoreError as error:
-        upstream.trouble.tell(failure_of(error), region, time.monotonic())
+        trouble.failed(failure_of(error), region, time.monotonic())
         return error_answer(403, "UnrecognizedClientException", f"the sidecar's own credentials: {error}"), None
 
 

@@ -20,7 +20,6 @@ from crossfade.shim.answer import Told, read_answer
 from crossfade.shim.classify import Failure, NotOurs, classify
 from crossfade.sidecar.identity import Identity
 from crossfade.sidecar.request import Request, path_of
-from crossfade.sidecar.trouble import Trouble
 
 _IDLE = 60.0
 _AT_ONCE = 2**20
@@ -33,7 +32,6 @@ class Upstream:
 
     def __init__(self, identity: Identity, own: str | None = None) -> None:
         self.identity = identity
-        self.trouble = Trouble()
         self._own = own
         self._endpoints: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
