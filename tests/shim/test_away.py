@@ -71,6 +71,9 @@ def test_a_service_starts_from_the_snapshot_on_disk(
     routed, snapshot, model, controller, ask, settings, session
 ) -> None:
     client = routed(snapshot(model("blue")))
+    shim = runtime.current()
+    assert shim is not None
+    wait_for(shim.feed.path.exists)
     runtime.end(0.5)
     controller.snapshot_status = 503
     crossfade.install(session, **settings | {"wait": 0.2})
