@@ -111,7 +111,7 @@ def test_the_first_request_may_still_win_and_the_other_is_given_up(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_second_request_that_fails_costs_the_first_nothing(hedged, sandbox, controller, operation) -> None:
+def test_a_second_request_that_fails_costs_the_first_nothing(hedged, sandbox, controller, caplog, operation) -> None:
     client = hedged(operation)
     sandbox.fault("latency", region=EAST, seconds=0.5)
     sandbox.fault("unavailable", region=WEST)
@@ -119,6 +119,7 @@ def test_a_second_request_that_fails_costs_the_first_nothing(hedged, sandbox, co
     assert (told["region"], told["hedged"], told["attempts"]) == (EAST, False, 2)
     crossfade.flush()
     assert controller.total("attempts") == {"unavailable": 1, "ok": 1}
+    assert f"Bedrock in {WEST} was asked in vain (unavailable: " in caplog.text
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -123,7 +123,7 @@ def test_an_error_that_settles_a_call_comes_as_bedrock_put_it(beside, snapshot, 
 
 
 def test_what_is_no_routes_goes_to_bedrock_as_it_is_in_the_callers_region(
-    beside, snapshot, model, sandbox, controller
+    beside, snapshot, model, sandbox, controller, caplog
 ) -> None:
     caller = beside(snapshot(model("blue")), upstream=sandbox.endpoint(EAST))
     reply = caller.converse(ECHO.replace(":", "%3A"))
@@ -138,6 +138,7 @@ def test_what_is_no_routes_goes_to_bedrock_as_it_is_in_the_callers_region(
     throttled = caller.converse(ECHO)
     assert throttled.status == 429
     assert throttled.headers["x-amzn-errortype"].startswith("ThrottlingException")
+    assert f"Bedrock in {EAST} was asked in vain (throttled: " in caplog.text
     listed = caller.ask("GET", "/async-invoke?maxResults=1")
     assert (listed.status, list(listed.json)) == (200, ["asyncInvokeSummaries"])
     assert caller.ask("GET", "/nothing-of-bedrocks").status == 404, "the sandbox does not know it, and was asked"

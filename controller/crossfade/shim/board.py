@@ -35,7 +35,7 @@ class Board:
 
     def __init__(self) -> None:
         self.trouble = Trouble()
-        """Says it in the log."""
+        """Says in the log what fails."""
         self._lock = threading.RLock()  # the handler of a signal may make a call in the middle of one
         self._places: dict[tuple[str, str], Place] = {}
         self._regions: dict[str, Breaker] = {}

@@ -279,7 +279,7 @@ def _take(call: Call, ask: Ask, came: Came, now: float) -> Failure | None:
 
 
 def _warn(call: Call, stop: Stop, failure: Failure, now: float) -> None:
-    """Says what a person should know of: that Bedrock fails, how, a request that eats up the quota."""
+    """Says what a person should know of: that Bedrock fails and how, a request that eats up the quota."""
     call.board.trouble.failed(failure, stop.target.region, now)
     if failure.outcome is Outcome.UNKNOWN:
         share = call.board.note_unknown(now, call.settings)
