@@ -57,7 +57,8 @@ def test_the_files_in_the_docs_can_be_applied_and_route_as_their_comments_say(pl
     apply.apply_declarations(plane.engine, files, actor="ann", now=plane.now)
     name = files["routes"][0]["name"]
     short = tried(plane, name=name, prompt="bonjour")
-    assert (short["route"], short["targets"][0]["model"]) == ("short", "haiku")
+    assert [target["model"] for target in short["targets"]] == ["haiku", "sonnet", "sonnet"]
+    assert short["terms"]["text"].startswith("short: deadline 30 s, fallback sonnet; those of us.anthropic.claude")
     free = tried(plane, name=name, prompt=LONG, tier="free")
     assert (free["route"], free["targets"][0]["model"]) == ("cheap", "haiku")
     paid = tried(plane, name=name, prompt=LONG, tier="paid")
@@ -78,6 +79,24 @@ def seeded(plane: Plane) -> Plane:
 
 def tried(plane: Plane, name: str = "chat", **body: Any) -> dict[str, Any]:
     return try_route(plane.engine, name, body, now=plane.now, secret=SECRET).to_dict()
+
+
+def test_a_call_has_the_deadline_and_the_fallbacks_of_the_route_that_serves_it_not_of_the_first(plane: Plane) -> None:
+    chat = SEEDS["routes"][0] | {"policy": {"deadline": 30, "stream_deadline": 45}}
+    apply.apply_declarations(plane.engine, SEEDS | {"routes": [chat, *SEEDS["routes"][1:]]}, actor="ann", now=plane.now)
+    sent_on, stays = tried(plane, prompt="bonjour")["terms"], tried(plane, prompt=LONG)["terms"]
+    assert sent_on == {
+        "deadline": 60,
+        "fallbacks": [],
+        "text": "short: deadline 60 s (default), no fallback; those of chat do not count.",
+    }
+    assert stays == {
+        "deadline": 30,
+        "fallbacks": ["haiku", "nova"],
+        "text": "chat: deadline 30 s, fallbacks haiku, nova.",
+    }
+    streamed = tried(plane, prompt=LONG, operation="ConverseStream")["terms"]
+    assert streamed["text"] == "chat: deadline 45 s, fallbacks haiku, nova."
 
 
 def test_a_short_prompt_goes_to_the_small_model(seeded: Plane) -> None:

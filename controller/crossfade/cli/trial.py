@@ -65,7 +65,7 @@ def _rendered(found: dict[str, Any]) -> RenderableType:
         if leg["shares"] and leg["place"] is not None:
             shares = ", ".join(f"{share:g} % → {use}" for use, share in leg["shares"].items())
             parts.append(Text(f"  shares: {shares}; the call lies at {leg['place']:.4f} → {leg['to'] or 'stays'}"))
-    parts += [Text(), Text(found["sentence"]), Text()]
+    parts += [Text(), Text(found["sentence"]), Text(found["terms"]["text"]), Text()]
     table = columns("", "Model", "region", "model id", "why")
     for number, target in enumerate(found["targets"], 1):
         table.add_row(f"{number}.", *(Text(target[column]) for column in ("model", "region", "model_id", "why")))

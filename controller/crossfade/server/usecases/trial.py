@@ -15,8 +15,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from crossfade.core.model import Model
+from crossfade.core.policy import figure
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
+from crossfade.core.route import DEFAULT_SETTINGS
 from crossfade.core.rule import rule_to_dict
 from crossfade.core.snapshot import Entry, Snapshot
 from crossfade.core.split import Variant
@@ -48,6 +50,7 @@ class Trial:
     """What a call would meet. `place` is where it lies in the live rollout's split, None without one; `by` says what
     the split goes by: key, conversation or chance."""
 
+    operation: str
     request: Request
     holds: tuple[str, ...]
     by: str
@@ -83,6 +86,7 @@ class Trial:
             },
             "legs": [_leg_to_dict(leg, self.request) for leg in self.legs],
             "route": self.entry.route.name,
+            "terms": self._terms(),
             "by": self.by,
             "variant": str(self.variant),
             "place": self.place,
@@ -103,6 +107,18 @@ class Trial:
             "warnings": list(self.warnings),
             "not_known": NOT_KNOWN,
         }
+
+    def _terms(self) -> dict[str, Any]:
+        """What the call has by the route that serves it: its deadline in seconds, its fallbacks, and both in words."""
+        route = self.entry.route
+        setting = "stream_deadline" if self.operation.endswith("Stream") else "deadline"
+        deadline = getattr(route.policy, setting)
+        default = " (default)" if deadline == getattr(DEFAULT_SETTINGS, setting) else ""
+        named = f"fallback{'s' if len(route.fallbacks) > 1 else ''} {', '.join(route.fallbacks)}"
+        said = f"{route.name}: deadline {figure(deadline)} s{default}, {named if route.fallbacks else 'no fallback'}"
+        if len(self.legs) > 1:
+            said += f"; those of {self.legs[0].entry.route.name} do not count"
+        return {"deadline": deadline, "fallbacks": list(route.fallbacks), "text": f"{said}."}
 
     def _sentences(self) -> list[str]:
         said = []
@@ -161,6 +177,7 @@ def trial(snapshot: Snapshot, name: str, operation: str, params: Mapping[str, An
     others = [each for each in order(snapshot, entry, variant, "Converse") if each not in models]
     why = "tokens are counted by blue alone" if operation == "CountTokens" else f"its body family is not {family}"
     return Trial(
+        operation=operation,
         request=request,
         holds=tuple(holds),
         by="key" if said.key else "conversation" if said.conversation else "chance",
