@@ -46,7 +46,6 @@ def test_address_that_is_none_exits_2(anywhere: Any) -> None:
             "--check cost=MARGIN",
         ),
         (("register", "chat", "--green", "next", "--steps", "1,many"), "list of numbers"),
-        (("register", "chat", "--green", "next", "--bake", "5"), "--bake needs --steps"),
         (("plan", "--check", "error_rate=0.5"), "give ROUTE, or --traffic and a --base"),
         (("plan", "--traffic", "2", "--base", "error_rate", "--check", "error_rate=1"), "METRIC=RATE"),
         (("pause", "3"), "--reason"),
@@ -137,6 +136,30 @@ def test_a_plan_with_a_shadow_step_leaves_it_out_of_the_numbers_and_says_so(anyw
     assert "for ever" not in ran.out
     assert "all others" in ran.out
     assert re.search(r"[0-9.]+ more bad answers", ran.out)
+
+
+def test_bake_alone_is_of_the_default_steps_and_refused_beside_those_of_a_file(anywhere: Any, tmp_path: Path) -> None:
+    given = ("--traffic", "20", "--base", "error_rate=1%", "--check", "error_rate=2", "--maturity", "0")
+    ran = anywhere("plan", "--bake", "5000", *given, "--json")
+    assert ran.code == 0, ran.err
+    steps = json.loads(ran.out)["forecast"]["steps"]
+    assert [(step["weight"], step["least_seconds"] >= 5000) for step in steps] == [(w, True) for w in (1, 5, 25, 50)]
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps({"steps": [{"weight": 50}]}))
+    refused = anywhere("plan", "-f", str(file), "--bake", "5000", *given)
+    assert (refused.code, "each step of the file has its own" in refused.err) == (2, True)
+
+
+def test_blues_rate_may_be_in_percent_and_is_said_back(anywhere: Any) -> None:
+    planned = (*PLANNED, "--check", "score.accuracy=1", "--traffic", "20", "--base", "score.accuracy=93%", "--base")
+    ran = anywhere(*planned, "error_rate=1%")
+    assert ran.code == 0, ran.err
+    assert "Reckoned with blue at: error rate 1.00 %, accuracy 93.00 %." in ran.out
+    in_percent, in_parts = (anywhere(*planned, f"error_rate={rate}", "--json").out for rate in ("1%", "0.01"))
+    assert in_percent == in_parts
+    assert json.loads(in_percent)["forecast"]["base"] == pytest.approx({"error_rate": 0.01, "score.accuracy": 0.93})
+    whole = anywhere(*planned, "error_rate=1")
+    assert whole.err == "base.error_rate: is 1; must be at least 0 and below 1 (a fraction: 1 % is 0.01)\n"
 
 
 def test_a_forecast_of_nothing_is_a_sentence_and_a_wrong_rate_is_named(anywhere: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossfade.core.metric import ERROR_RATE, SCORE_NAME, SCORE_PREFIX
 from crossfade.core.plan import DEFAULT_WEIGHTS, Plan, read_plan
-from crossfade.core.reading import Reader, number_in
+from crossfade.core.reading import Reader, number_in, rate_in
 from crossfade.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -144,14 +144,13 @@ def _rate(
 ) -> float:
     """A fraction, written as 0.01 or as 1%."""
     text = str(reader.raw(option)).strip()
-    value = number_in(text.removesuffix("%"))
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        value = rate_in(text)
+    except ValueError:
         reader.problem(option, f"{text!r} is not a rate; write 0.01 or 1%")
         return 0.01
     found: list[Problem] = []
-    fraction = Reader({option: value / 100 if text.endswith("%") else value}, "", found).number(
-        option, above=above, below=below, least=least, most=most
-    )
+    fraction = Reader({option: value}, "", found).number(option, above=above, below=below, least=least, most=most)
     hint = f"; {value:g} in a hundred is {value:g}%" if 1 <= value <= 100 and not text.endswith("%") else ""
     reader.problems.extend(Problem(option, problem.message + hint) for problem in found)
     return 0.01 if found else fraction

@@ -15,9 +15,10 @@ from crossfade.cli.client import Client
 from crossfade.cli.columns import columns, to_the_right
 from crossfade.cli.options import Output, may_ask_controller, on_controller
 from crossfade.cli.plan import metric_and_value, whole_plan
+from crossfade.core.metric import DOLLARS, metric_of
 from crossfade.core.plan import read_plan
-from crossfade.core.reading import Reader
-from crossfade.core.sentence import duration, harm, metric_name, standing
+from crossfade.core.reading import Reader, rate_in
+from crossfade.core.sentence import duration, harm, metric_name, percent, standing
 
 
 @click.command()
@@ -29,7 +30,7 @@ from crossfade.core.sentence import duration, harm, metric_name, standing
     "bases",
     multiple=True,
     metavar="METRIC=RATE",
-    help="Blue's rate in place of what was recorded: error_rate=0.01, score.accuracy=0.93.",
+    help="Blue's rate in place of what was recorded: error_rate=1% or 0.01, score.accuracy=0.93.",
 )
 @may_ask_controller
 def plan(
@@ -46,7 +47,7 @@ def plan(
     """
     for name in ("green", "reason"):
         plan.pop(name, None)
-    base = dict(metric_and_value(text, "--base", "METRIC=RATE such as error_rate=0.01") for text in bases)
+    base = dict(metric_and_value(text, "--base", "METRIC=RATE such as error_rate=1%", rate_in) for text in bases)
     body: dict[str, Any] = {"plan": plan, "base": base} | ({} if traffic is None else {"traffic": traffic})
     if route is None:
         if traffic is None or not base:
@@ -114,13 +115,19 @@ def _offline(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(forecast: dict[str, Any]) -> RenderableType:
-    """Steps, chances, sentences."""
+    """Steps, chances, blue's rates, sentences."""
     parts: list[RenderableType] = []
     if forecast["seconds"]:
         parts += [_steps(forecast), Text()]
     if forecast["chances"]:
         parts += [_chances(forecast["chances"]), Text()]
+    if base := forecast.get("base"):  # a controller of an earlier build does not say
+        parts.append(Text(f"Reckoned with blue at: {', '.join(_rate(*pair) for pair in base.items())}."))
     return Group(*parts, *(Text(sentence) for sentence in forecast["sentences"]))
+
+
+def _rate(metric: str, rate: float) -> str:
+    return f"{metric_name(metric)} {percent(rate)}{' of its limit' if metric_of(metric).limit_unit == DOLLARS else ''}"
 
 
 def _steps(forecast: dict[str, Any]) -> RenderableType:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from crossfade.cli.document import read_document
+from crossfade.core.plan import DEFAULT_WEIGHTS
 
 
 def plan_options(command: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -42,14 +43,17 @@ def with_options(
     beta: float | None,
     weights: Callable[[], list[float]] | None = None,
 ) -> dict[str, Any]:
-    """`plan` with the options laid over it. `weights` says which --bake means when there is no --steps."""
+    """`plan` with the options laid over it. `weights` says which --bake means when there is no --steps; else it means
+    the default ones."""
     given = {name: value for name, value in (("alpha", alpha), ("beta", beta)) if value is not None}
     if steps is not None:
         found = _numbers(steps)
     elif bake is not None and weights is not None:
         found = weights()
+    elif bake is not None and "steps" in plan:
+        raise click.UsageError("--bake: each step of the file has its own; set it there, or give --steps too")
     elif bake is not None:
-        raise click.UsageError("--bake needs --steps; in a file each step has its own bake")
+        found = list(DEFAULT_WEIGHTS)
     else:
         return plan | given
     return plan | given | {"steps": [{"weight": w} | ({} if bake is None else {"bake": bake}) for w in found]}

@@ -27,6 +27,15 @@ def number_in(text: str) -> float | int | str:
         return text
 
 
+def rate_in(text: str) -> float:
+    """The fraction that 0.01 or 1% stands for. Raises `ValueError` for what is neither."""
+    text = text.strip()
+    value = float(text.removesuffix("%"))
+    if not math.isfinite(value):
+        raise ValueError
+    return value / 100 if text.endswith("%") else value
+
+
 class Reader:
     """One mapping being read. Fields not asked for by the time of `close` are reported as unknown."""
 

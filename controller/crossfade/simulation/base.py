@@ -18,11 +18,17 @@ def read_base(reader: Reader, checks: Iterable[Check]) -> dict[str, float]:
     found = {}
     for check in checks:
         if reader.has(check.metric):
-            rate = reader.number(check.metric, least=0, most=1, unit="(a fraction: 1 % is 0.01)")
-            found[check.metric] = 1 - rate if check.is_score else rate
+            found[check.metric] = _loss(reader, check)
         reader.raw(check.metric)
     reader.close()
     return found
+
+
+def _loss(reader: Reader, check: Check) -> float:
+    """A blue whose every call is bad leaves nothing to plan: 1 is then likely meant as a hundredth."""
+    if check.is_score:
+        return 1 - reader.number(check.metric, least=0, most=1, unit="(a mean score)")
+    return reader.number(check.metric, least=0, below=1, unit="(a fraction: 1 % is 0.01)")
 
 
 def like(loss: float, history: Summary = EMPTY) -> Summary:

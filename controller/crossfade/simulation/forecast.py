@@ -56,13 +56,15 @@ class Chance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Of a whole plan at `traffic` calls a second, if green is blue's equal; `better_seconds` is how long it takes if
+    """Of a whole plan at `traffic` calls a second and blue's rates of `base` (mean scores as such, a cost as a share of
+    its limit; by metric, where any call is known), if green is blue's equal; `better_seconds` is how long it takes if
     green makes half as many bad answers. `smallest` has for each check the smallest margin in points that it
     can decide within `within` seconds, None where even the largest cannot; `sentences` say what to expect, what to
     change, and what is assumed. Where `seconds` is None they say why. `chances` are left out of a quick forecast.
     """
 
     traffic: float
+    base: dict[str, float]
     within: float
     steps: tuple[StepForecast, ...]
     seconds: Spread | None

@@ -80,7 +80,7 @@ def plan_ahead(
     within = plan.time_limit or WITHOUT_LIMIT
     missing = obstacles(plan, circumstances)
     if missing:
-        return _unknown(plan, traffic, within, missing)
+        return _unknown(plan, circumstances, within, missing)
     times = step_times(plan, circumstances)
     better = step_times(plan, replace(circumstances, green=BETTER))
     smallest = {
@@ -93,6 +93,7 @@ def plan_ahead(
     green = np.sum([each.seconds * step.weight / 100 for each, step in zip(times, plan.steps, strict=True)], axis=0)
     forecast = Forecast(
         traffic=traffic,
+        base=_base(plan, history),
         within=within,
         steps=steps,
         seconds=_spread(seconds),
@@ -124,9 +125,16 @@ def smallest_margin(plan: Plan, metric: str, circumstances: Circumstances, withi
     return float(f"{exp(brentq(over, low, high, xtol=0.02)):.2g}")
 
 
-def _unknown(plan: Plan, traffic: float, within: float, sentences: tuple[str, ...]) -> Forecast:
+def _base(plan: Plan, history: Mapping[str, Summary]) -> dict[str, float]:
+    """Blue's rates, as `base.read_base` takes them."""
+    means = [(check, history[check.metric].mean) for check in plan.checks if check.metric in history]
+    return {check.metric: 1 - mean if check.is_score else mean for check, mean in means if mean is not None}
+
+
+def _unknown(plan: Plan, circumstances: Circumstances, within: float, sentences: tuple[str, ...]) -> Forecast:
     return Forecast(
-        traffic=traffic,
+        traffic=circumstances.traffic,
+        base=_base(plan, circumstances.history),
         within=within,
         steps=tuple(StepForecast(weight=step.weight) for step in plan.steps),
         seconds=None,
