@@ -242,6 +242,17 @@ def test_a_rule_that_asks_what_an_earlier_one_asks_is_refused_at_registration() 
     ]
 
 
+def test_of_misspelt_conditions_nothing_is_said_but_that_they_are() -> None:
+    first, second = {"character_below": 5}, {"tool": True}
+    rules = [{"when": when, "use": "s"} for when in (first, second, {"tiers": ["free"]}, {"tiers": ["free"], "tool": 1})]
+    found = problems({"name": "r", "blue": "m", "rules": rules}, Route(name="s", blue="m"))
+    assert [problem.partition(" (did")[0] for problem in found] == [
+        "route.rules[0].when.character_below: is not a known field",
+        "route.rules[1].when.tool: is not a known field",
+        "route.rules[3].when.tool: is not a known field",
+    ]
+
+
 def test_shares_leave_something_to_blue_and_lead_to_routes_that_do_not_lead_back() -> None:
     back = Route(name="s", blue="m", rules=(Rule(when=SHORT.when, use="r"),))
     document = {"name": "r", "blue": "m", "shares": {"s": 60, "t": 40, "u": 0}}

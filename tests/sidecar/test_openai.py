@@ -189,7 +189,8 @@ def test_a_turn_goes_back_as_the_openai_sdk_hands_it_out_and_a_strict_tool_stays
     ("more", "words"),
     [
         ({"seed": 7}, "'seed' cannot be translated"),
-        ({"n": 2}, "'n' cannot"),
+        ({"n": 2}, "'n' cannot be translated to Bedrock's Converse; leave it out"),
+        ({"seed": 7, "n": 2, "logprobs": True}, "'seed', 'n' and 'logprobs' cannot be .*; leave them out"),
         ({"logprobs": True}, "'logprobs' cannot"),
         ({"parallel_tool_calls": False}, "'parallel_tool_calls' cannot"),
         ({"response_format": {"type": "json_object"}}, "'response_format' cannot"),

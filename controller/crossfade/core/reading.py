@@ -52,6 +52,11 @@ class Reader:
     def problem(self, key: str, message: str) -> None:
         self.problems.append(Problem(self._at(key), message))
 
+    def faulty(self, key: str = "") -> bool:
+        """Whether something was wrong in the section under `key`, or at all: what else is wrong with it may come of it."""
+        path = self._at(key)
+        return any(found.path == path or found.path.startswith((f"{path}.", f"{path}[")) for found in self.problems)
+
     def has(self, key: str) -> bool:
         return self._data.get(key) is not None
 

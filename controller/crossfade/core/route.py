@@ -120,7 +120,9 @@ def check_references(route: Route, models: Mapping[str, Model], routes: Mapping[
     for index, rule in enumerate(route.rules):
         for field_, why in rule.when.hopeless():
             reader.problem(f"rules[{index}].when.{field_}", why)
-        if earlier := [place for place, other in enumerate(route.rules[:index]) if other.when == rule.when]:
+        alike = [place for place, other in enumerate(route.rules[: index + 1]) if other.when == rule.when]
+        earlier = alike[:-1]
+        if earlier and not any(reader.faulty(f"rules[{place}].when") for place in alike):
             reader.problem(f"rules[{index}].when", f"asks what rules[{earlier[0]}] asks, which comes first: keep one")
     for key, use in (
         *((f"rules[{i}].use", rule.use) for i, rule in enumerate(route.rules)),

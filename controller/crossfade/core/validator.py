@@ -52,7 +52,7 @@ def read_validator(reader: Reader) -> Validator:
         characters_most=reader.integer("characters_most", 0, least=0, most=10_000_000),
     )
     reader.close()
-    if validator == Validator():
+    if validator == Validator() and not reader.faulty():
         reader.problem("", "has no condition; leave it out, or say json, members, one_of or characters_...")
     elif 0 < validator.characters_most < validator.characters_least:
         reader.problem("characters_most", f"is below characters_least, which is {validator.characters_least}")

@@ -49,12 +49,11 @@ def to_converse(document: Any) -> tuple[str, bool, dict[str, Any]]:
     model = document.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a route or a Bedrock model id")
-    for name, value in document.items():
-        if name in _KNOWN or name in _IGNORED or value is None or value in _NEUTRAL.get(name, ()):
-            continue
-        if name == "response_format" and isinstance(value, dict) and value.get("type") == "text":
-            continue
-        raise BadRequest(f"'{name}' cannot be translated to Bedrock's Converse; leave it out")
+    if foreign := [f"'{name}'" for name, value in document.items() if not _has_place(name, value)]:
+        named = " and ".join(filter(None, [", ".join(foreign[:-1]), foreign[-1]]))
+        raise BadRequest(
+            f"{named} cannot be translated to Bedrock's Converse; leave {'it' if len(foreign) == 1 else 'them'} out"
+        )
     system, messages = _messages(document.get("messages"))
     params: dict[str, Any] = {"messages": messages}
     if system:
@@ -64,6 +63,13 @@ def to_converse(document: Any) -> tuple[str, bool, dict[str, Any]]:
     if (tools := _tools(document)) is not None:
         params["toolConfig"] = tools
     return model, document.get("stream") is True, params
+
+
+def _has_place(name: str, value: Any) -> bool:
+    """Whether Converse has a place for it, or it asks for nothing."""
+    if name == "response_format" and isinstance(value, dict) and value.get("type") == "text":
+        return True
+    return name in _KNOWN or name in _IGNORED or value is None or value in _NEUTRAL.get(name, ())
 
 
 def _inference(document: Mapping[str, Any]) -> dict[str, Any]:
