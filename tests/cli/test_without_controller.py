@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from crossfade.errors import SetupError
 from crossfade.sandbox.model import ECHO, LANGDETECT, PY3LANGID
+from crossfade.server.serve import bind
 
 NOWHERE = {"CROSSFADE_URL": "http://127.0.0.1:9", "CROSSFADE_TOKEN": "cft_x"}
 
@@ -88,6 +90,8 @@ def test_taken_port_is_one_line_and_exit_2(anywhere: Any) -> None:
     assert ran.code == 2
     assert ran.err.count("\n") == 1
     assert f"port {port} on 127.0.0.1 is taken" in ran.err or "127.0.0.1" in ran.err
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SetupError, match="another by --port or CROSS"):
+        bind("127.0.0.1", taken.getsockname()[1])
 
 
 def test_sandbox_and_demo_show_their_own_options(anywhere: Any) -> None:

@@ -198,9 +198,10 @@ def test_second_demo_beside_the_first_works(start: Callable[..., Demo]) -> None:
 @pytest.mark.timeout(60)
 def test_taken_port_is_one_line_and_exit_2(start: Callable[..., Demo]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        demo = start("--headless", "--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        demo = start("--headless", "--port", str(port))
         assert demo.rest(50) == 2
-    assert "is taken" in demo.said
+    assert f"--port {port}: is taken; choose another, or leave it out for a free one" in demo.said
     assert "Traceback" not in demo.said
 
 

@@ -178,7 +178,7 @@ def test_what_a_model_does_not_take_and_an_unset_limit_are_warned_of(seeded: Pla
     request = {
         "system": [{"text": "x"}, mark],
         "toolConfig": {"tools": [{"toolSpec": {"name": "t", "inputSchema": {"json": {}}}}]},
-        "messages": [{"role": "assistant", "content": [{"reasoningContent": {}}]}],
+        "messages": [{"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "hm"}}}]}],
     }
     found = tried(seeded, request=request, prompt="go")
     assert found["request"]["holds"] == ["tools", "cache_points", "reasoning"]
@@ -189,6 +189,17 @@ def test_what_a_model_does_not_take_and_an_unset_limit_are_warned_of(seeded: Pla
         "maxTokens is not set: Bedrock holds the model's maximum against your quota while the call runs",
     ]
     assert tried(seeded, prompt="go", request={"inferenceConfig": {"maxTokens": 5}})["warnings"] == []
+
+
+def test_a_request_that_boto3_would_not_send_is_refused_and_not_tested_as_an_empty_one(seeded: Plane) -> None:
+    said = [{"role": "user", "content": [{"text": "bonjour"}]}]
+    with pytest.raises(Invalid, match='^request: boto3 would not send it: Unknown parameter in input: "mesages", must'):
+        tried(seeded, request={"mesages": said})
+    with pytest.raises(Invalid, match=r'Unknown parameter in messages\[0\].content\[0\]: "txt", must be one of: text'):
+        tried(seeded, request={"messages": [{"role": "user", "content": [{"txt": "bonjour"}]}]})
+    image = {"image": {"format": "png", "source": {"bytes": "aGk="}}}  # bytes as JSON has them
+    good = {"modelId": "chat", "messages": [{"role": "user", "content": [*said[0]["content"], image]}]}
+    assert tried(seeded, request=good)["request"]["images"] == 1
 
 
 def test_what_cannot_be_tried_is_refused_with_every_problem(seeded: Plane) -> None:

@@ -7,7 +7,9 @@ line or the machine's set-up, 130 Ctrl-C before the end.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -70,6 +72,7 @@ def _port(text: str) -> int:
 def _perform(options: argparse.Namespace) -> int:
     scenario = SCENARIOS[options.scenario]
     _check_writable(options.report)
+    _check_free(options.port)
     with Terminal(scenario) as terminal, Stage(seed=options.seed, port=options.port) as stage:
         terminal.ready(stage.address, stage.login_link("/"))
         try:
@@ -115,3 +118,14 @@ def _check_writable(path: Path | None) -> None:
             pass
     except OSError as error:
         raise SetupError(f"--report {path}: {error.strerror}; choose another file") from None
+
+
+def _check_free(port: int) -> None:
+    """Before Postgres is started, and in the demo's own words: the controller would tell to set a variable."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = "is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            raise SetupError(f"--port {port}: {reason}; choose another, or leave it out for a free one") from None

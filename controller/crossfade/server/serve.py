@@ -64,7 +64,9 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise SetupError(f"port {port} on {host} is taken; stop what listens there or set CROSSFADE_PORT") from None
+            raise SetupError(
+                f"port {port} on {host} is taken; stop what listens there, or give another by --port or CROSSFADE_PORT"
+            ) from None
         if error.errno == errno.EACCES:
             raise SetupError(f"no permission to listen on {where}; set CROSSFADE_PORT to 1024 or above") from None
         raise SetupError(f"cannot listen on {where}: {error.strerror}; set CROSSFADE_HOST, CROSSFADE_PORT") from None

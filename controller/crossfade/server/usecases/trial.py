@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine
@@ -260,7 +261,25 @@ def _params(reader: Reader, operation: str) -> dict[str, Any]:
         reader.problem("prompt", "is empty; give some text")
     elif given is None:
         reader.problem("prompt", "is missing; give prompt, or request with the parameters of a call")
+    for refused in _refused(operation, params):
+        reader.problem("request", f"boto3 would not send it: {refused}")
     return params
+
+
+def _refused(operation: str, params: Mapping[str, Any]) -> list[str]:
+    """What boto3 has against the parameters of a call: a misspelt one would else be tested as none at all."""
+    from botocore.validate import ParamValidator
+
+    shape = _bedrock().operation_model(operation).input_shape
+    report = ParamValidator().validate({"modelId": "route", **params}, shape)
+    return report.generate_report().splitlines() if report.has_errors() else []
+
+
+@cache
+def _bedrock() -> Any:
+    from botocore.session import get_session
+
+    return get_session().get_service_model("bedrock-runtime")
 
 
 def _text(reader: Reader, key: str) -> str | None:
