@@ -244,7 +244,9 @@ def test_a_rule_that_asks_what_an_earlier_one_asks_is_refused_at_registration() 
 
 def test_of_misspelt_conditions_nothing_is_said_but_that_they_are() -> None:
     first, second = {"character_below": 5}, {"tool": True}
-    rules = [{"when": when, "use": "s"} for when in (first, second, {"tiers": ["free"]}, {"tiers": ["free"], "tool": 1})]
+    rules = [
+        {"when": when, "use": "s"} for when in (first, second, {"tiers": ["free"]}, {"tiers": ["free"], "tool": 1})
+    ]
     found = problems({"name": "r", "blue": "m", "rules": rules}, Route(name="s", blue="m"))
     assert [problem.partition(" (did")[0] for problem in found] == [
         "route.rules[0].when.character_below: is not a known field",

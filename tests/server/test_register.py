@@ -283,6 +283,22 @@ def test_an_act_needs_a_persons_verb_and_a_reason(plane: Plane, verb: str, reaso
         plane.act(999, "abort")
 
 
+def test_a_score_that_no_call_carries_is_told_with_those_that_there_are(plane: Plane) -> None:
+    plane.later(60)
+    plane.observe(plane.row(calls=40, ago=40))
+    misspelt = {"checks": [{"metric": "score.acuracy", "margin": 1}]}
+    nothing_yet = register(plane, plan=misspelt)
+    assert "none of blue's calls carry a score 'acuracy' yet" in nothing_yet.calibration.sentences[0]
+    assert "misspelt" not in nothing_yet.expect["text"]
+    plane.act(nothing_yet.rollout.id, "abort", reason="again")
+    plane.score((plane.call_id(ago=40), 1.0))
+    plane.score((plane.call_id(ago=30), 1.0), metric="tone")
+    assert (
+        "No call of blue's carries a score 'acuracy'; the scores that there are: 'accuracy' and 'tone'."
+        " Is the name misspelt?"
+    ) in register(plane, plan=misspelt).expect["text"]
+
+
 def test_calls_that_may_outlast_a_maturity_are_told_of(plane: Plane) -> None:
     errors = {"metric": "error_rate", "margin": 2}
     scores = {"metric": "score.accuracy", "margin": 5}

@@ -193,7 +193,7 @@ def test_what_a_model_does_not_take_and_an_unset_limit_are_warned_of(seeded: Pla
 
 def test_a_request_that_boto3_would_not_send_is_refused_and_not_tested_as_an_empty_one(seeded: Plane) -> None:
     said = [{"role": "user", "content": [{"text": "bonjour"}]}]
-    with pytest.raises(Invalid, match='^request: boto3 would not send it: Unknown parameter in input: "mesages", must'):
+    with pytest.raises(Invalid, match=r'^request: boto3 would not send it: Unknown parameter in input: "mesages"'):
         tried(seeded, request={"mesages": said})
     with pytest.raises(Invalid, match=r'Unknown parameter in messages\[0\].content\[0\]: "txt", must be one of: text'):
         tried(seeded, request={"messages": [{"role": "user", "content": [{"txt": "bonjour"}]}]})

@@ -165,6 +165,9 @@ def test_too_little_history_is_said_with_what_is_needed() -> None:
     none = calibrate(RAMP, nothing, measure(RAMP, nothing))
     assert (none.finding, none.replays, none.unknown) == (Finding.TOO_LITTLE, 0, ("error_rate",))
     assert "none of blue's calls are recorded" in none.sentences[0]
+    graded = replace(RAMP, checks=(Check(metric="score.accuracy", margin=1),))
+    unscored = calibrate(graded, record(10.0, {"score.accuracy": []}, {}, keyed=0.0), {})
+    assert unscored.sentences[0].endswith("none of blue's calls carry a score 'accuracy' yet.")
 
 
 def test_what_is_recorded_without_keys_is_said() -> None:

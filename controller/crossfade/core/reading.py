@@ -53,7 +53,7 @@ class Reader:
         self.problems.append(Problem(self._at(key), message))
 
     def faulty(self, key: str = "") -> bool:
-        """Whether something was wrong in the section under `key`, or at all: what else is wrong with it may come of it."""
+        """Whether anything was wrong so far in what stands under `key`, or here: more that is wrong may come of it."""
         path = self._at(key)
         return any(found.path == path or found.path.startswith((f"{path}.", f"{path}[")) for found in self.problems)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy.stats import beta
 
+from crossfade.core.metric import SCORE_PREFIX
 from crossfade.core.sentence import duration, metric_name, percent
 
 SURE = 0.99
@@ -148,6 +149,9 @@ class Calibration:
 
     def _lacking(self) -> str:
         if not self.calls:
+            scores = [metric.removeprefix(SCORE_PREFIX) for metric in self.unknown if metric.startswith(SCORE_PREFIX)]
+            if scores and len(scores) == len(self.unknown):
+                return f"none of blue's calls carry a score {' or '.join(map(repr, scores))} yet"
             return "none of blue's calls are recorded"
         if not any(check.lost for check in self.checks):
             return f"none of blue's {self.calls:,} recorded calls was bad, and without any a replay shows nothing"

@@ -97,6 +97,11 @@ def history(connection: Connection, check: Check, past: Past) -> Summary:
     return summary
 
 
+def scores_of(connection: Connection, past: Past) -> list[str]:
+    """The names of the scores that blue's calls carry."""
+    return list(connection.execute(_SCORES_OF, asdict(past)).scalars())
+
+
 def blue_counts(connection: Connection, table: str, past: Past) -> Mapping[str, int]:
     """Blue's calls by the keys of one of the tables of counts, such as `latency`."""
     found: Counter[str] = Counter()
@@ -234,6 +239,14 @@ _BLUE_SCORES = text(
           AND called_at >= :since AND called_at < :until AND received_at <= to_timestamp(:until)
         GROUP BY rollout_id, called_at, call
     ) AS calls
+    """
+)
+_SCORES_OF = text(
+    """
+    SELECT DISTINCT metric FROM scores
+    WHERE rollout_id = ANY(:rollouts) AND route_id = :route AND variant = 'blue'
+      AND called_at >= :since AND called_at < :until AND received_at <= to_timestamp(:until)
+    ORDER BY metric
     """
 )
 

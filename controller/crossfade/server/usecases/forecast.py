@@ -20,7 +20,7 @@ from crossfade.server.limits import fix_limits, refuse_unpriced
 from crossfade.server.recorded import BUCKETS, read_recording
 from crossfade.server.store import declared, observations, rollouts, snapshots
 from crossfade.server.store.declared import StoredRoute
-from crossfade.server.store.losses import history, past
+from crossfade.server.store.losses import history, past, scores_of
 from crossfade.simulation.base import like, read_base
 from crossfade.simulation.calibrate import measure, needed_seconds, started_with
 from crossfade.simulation.forecast import Forecast
@@ -40,13 +40,15 @@ REPORTED = 30.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of a route: `traffic` in calls a second over the last hour, and for each metric of a plan blue's
-    `history` (of this blue, of the last day) and the share of calls that get a value.
+    `history` (of this blue, of the last day) and the share of calls that get a value. `scores` names those that blue's
+    calls carry, where the plan asks for one that none does.
     """
 
     traffic: float
     history: Mapping[str, Summary]
     scored: Mapping[str, float]
     bucket_seconds: float
+    scores: tuple[str, ...] = ()
 
 
 def plan_route(engine: Engine, body: object, *, now: datetime) -> dict[str, Any]:
@@ -79,8 +81,8 @@ def plan_route(engine: Engine, body: object, *, now: datetime) -> dict[str, Any]
     given = {metric: like(loss, known.history.get(metric, EMPTY)) for metric, loss in base.items()}
     known = replace(known, history={**known.history, **given})
     found = forecast(plan, known)
-    warning = unjudged(plan, stored.route)
-    found = replace(found, sentences=(*found.sentences, *([warning] if warning else [])))
+    warnings = filter(None, (unscored(plan, known), unjudged(plan, stored.route)))
+    found = replace(found, sentences=(*found.sentences, *warnings))
     return {"route": route, "forecast": found.to_dict()}
 
 
@@ -98,6 +100,15 @@ def unjudged(plan: Plan, route: Route) -> str:
         f" calls that hang beyond that are never judged. Give a maturity of {longest + REPORTED:g} s, or the route"
         " shorter deadlines."
     )
+
+
+def unscored(plan: Plan, known: Known) -> str:
+    """That blue's calls carry other scores than the plan asks for, perhaps misspelt, in a sentence; else empty."""
+    lacking = [check.score_name for check in plan.checks if check.is_score and not known.history[check.metric].n]
+    if not lacking or not known.scores:
+        return ""
+    asked, there = " or ".join(map(repr, lacking)), " and ".join(map(repr, known.scores))
+    return f"No call of blue's carries a score {asked}; the scores that there are: {there}. Is the name misspelt?"
 
 
 def forecast(plan: Plan, known: Known, *, quick: bool = False) -> Forecast:
@@ -142,7 +153,7 @@ def expect(plan: Plan, known: Known, route: Route) -> dict[str, Any]:
     ]
     return {
         "traffic": known.traffic,
-        "text": " ".join(filter(None, [*found.sentences, unjudged(plan, route)])),
+        "text": " ".join(filter(None, [*found.sentences, unscored(plan, known), unjudged(plan, route)])),
         "steps": steps,
         "forecast": found.to_dict(),
     }
@@ -153,11 +164,18 @@ def read_known(connection: Connection, stored: StoredRoute, plan: Plan, now: dat
     _, length = snapshots.state(connection)
     before = past(connection, stored.id, now)
     found = {check.metric: history(connection, check, before) for check in plan.checks}
+    missing = any(check.is_score and not found[check.metric].n for check in plan.checks)
     calls = history(connection, Check(metric=ERROR_RATE, margin=1.0), before).n
     scored = {
         metric: min(1.0, sums.n / calls) for metric, sums in found.items() if metric != ERROR_RATE and calls and sums.n
     }
-    return Known(traffic=_traffic(connection, stored, length, now), history=found, scored=scored, bucket_seconds=length)
+    return Known(
+        traffic=_traffic(connection, stored, length, now),
+        history=found,
+        scored=scored,
+        bucket_seconds=length,
+        scores=tuple(scores_of(connection, before)) if missing else (),
+    )
 
 
 def recorded_of(
