@@ -212,6 +212,23 @@ def test_a_deletion_asks_first_and_the_question_is_no_part_of_the_json(cli: Any,
         assert cli("route", "show", route).code == there
 
 
+def test_deleting_the_model_that_an_undo_would_return_to_says_so(cli: Any, controller: Any, route: str) -> None:
+    number = register(cli, route)["id"]
+    assert cli("promote", route, "--reason", "x").code == 0
+    other = json.loads(cli("register", route, "--green", f"{route}-now", *CHECKS, "--json").out)["id"]
+    assert cli("abort", route, "--reason", "x").code == 0
+    wrong = cli("undo", route, "--reason", "x")
+    assert wrong.code == 1
+    assert f"promoted '{route}-next' over '{route}-now': crossfade undo {number}" in " ".join(wrong.err.split()), other
+    lost = f"Rollout {number} cannot be undone without it."
+    shown = cli("model", "show", f"{route}-now").out
+    assert f"rollout {number} would return to it" in shown
+    *_, asked = answered(controller, b"n\n", "model", "delete", f"{route}-now")
+    assert f"Delete Model {route}-now? {lost}" in asked
+    gone = cli("model", "delete", f"{route}-now", "--yes")
+    assert (gone.code, f"Deleted Model {route}-now. {lost}" in gone.out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

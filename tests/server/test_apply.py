@@ -14,6 +14,7 @@ from crossfade.core.snapshot import read_snapshot, snapshot_to_bytes
 from crossfade.errors import Conflict, Invalid, NotFound
 from crossfade.server.usecases import apply, delete
 from crossfade.server.usecases.snapshot import configure, current_snapshot, current_version
+from crossfade.server.views import declared as views
 
 
 def declare(plane: Plane, document: dict[str, Any], *, dry_run: bool = False) -> dict[str, apply.Change]:
@@ -87,6 +88,71 @@ def test_a_declaration_does_not_quietly_undo_a_promotion(plane: Plane) -> None:
         declare(plane, DECLARED)
     assert declare(plane, with_blue("new"))[ROUTE].change == "unchanged"
     assert declare(plane, with_blue("spare"))[ROUTE].change == "update"
+
+
+def test_a_declaration_does_not_quietly_undo_an_undo(plane: Plane) -> None:
+    rollout = plane.register()
+    plane.act(rollout.id, "promote")
+    plane.act(rollout.id, "undo")
+    with pytest.raises(Conflict) as error:
+        declare(plane, with_blue("new"))
+    assert str(error.value) == (
+        f"route '{ROUTE}': rollout {rollout.id} brought 'new', which was undone; declare blue = 'old', or register"
+        " 'new' anew"
+    )
+    later = plane.register()  # one that changes no blue changes nothing about it
+    plane.act(later.id, "abort")
+    with pytest.raises(Conflict, match=f"rollout {rollout.id} brought 'new'"):
+        declare(plane, with_blue("new"))
+    assert declare(plane, DECLARED)[ROUTE].change == "unchanged"
+    assert declare(plane, with_blue("spare"))[ROUTE].change == "update"
+    assert declare(plane, with_blue("new"))[ROUTE].change == "update", "the undo is no longer what changed blue last"
+
+
+def test_what_was_undone_may_come_by_a_rollout_or_a_new_route(plane: Plane) -> None:
+    rollout = plane.register()
+    plane.act(rollout.id, "promote")
+    plane.act(rollout.id, "undo")
+    delete.delete_route(plane.engine, ROUTE, actor="ann", now=plane.now)
+    assert declare(plane, with_blue("new"))[ROUTE].change == "create"
+    assert declare(plane, DECLARED)[ROUTE].change == "update"
+    anew = plane.register()
+    plane.act(anew.id, "promote")
+    assert declare(plane, with_blue("new"))[ROUTE].change == "unchanged"
+
+
+def test_deleting_what_an_undo_would_return_to_is_told(plane: Plane) -> None:
+    declare(plane, {"models": [model("big")], "routes": [{"name": "chat", "blue": "big"}]})
+    first = plane.register("chat")
+    assert views.model(plane.engine, "big").undo_of == ()
+    plane.act(first.id, "promote")
+    assert views.model(plane.engine, "big").to_dict()["undo_of"] == [first.id]
+    assert views.model(plane.engine, "new").undo_of == ()
+    delete.delete_model(plane.engine, "big", actor="ann", now=plane.now)
+    [said] = [
+        row.sentence for row in plane.sql("SELECT sentence FROM journal WHERE subject = 'model big' AND act = 'delete'")
+    ]
+    assert said == f"Model big deleted. Rollout {first.id} cannot be undone without it."
+    with pytest.raises(Conflict, match="'big' is not there any more"):
+        plane.act(first.id, "undo")
+    declare(plane, {"models": [model("big")]})
+    plane.act(first.id, "undo")
+    assert views.model(plane.engine, "big").undo_of == ()
+
+
+def test_an_undo_of_the_wrong_rollout_names_the_right_one(plane: Plane) -> None:
+    first = plane.register()
+    plane.act(first.id, "promote")
+    second = plane.register(green="spare")
+    plane.act(second.id, "abort")
+    with pytest.raises(Conflict) as error:
+        plane.act(second.id, "undo")
+    assert str(error.value).endswith(f"; rollout {first.id} promoted 'new' over 'old': crossfade undo {first.id}")
+    plane.act(first.id, "undo")
+    for rollout in (first, second):
+        with pytest.raises(Conflict) as error:
+            plane.act(rollout.id, "undo")
+        assert "crossfade undo" not in str(error.value), "nothing is left to undo"
 
 
 def test_what_is_in_use_cannot_be_deleted(plane: Plane) -> None:

@@ -52,6 +52,8 @@ def model(found: dict[str, Any]) -> RenderableType:
         ("takes", "not declared" if found.get("takes") is None else _words(found["takes"]) or "text only"),
         ("used by", ", ".join(found.get("used_by") or []) or "no route"),
     ]
+    if undo_of := found.get("undo_of"):
+        facts.append(("undo of", ", ".join(f"rollout {rollout}" for rollout in undo_of) + " would return to it"))
     return Group(
         Text(f"Model {found['name']}", style="bold"),
         Text(),

@@ -118,9 +118,12 @@ def show_model(client: Client, output: Output, name: str) -> None:
 @on_controller
 def delete_model(client: Client, output: Output, name: str, sure: bool) -> None:
     """Remove a Model that no route and no live rollout uses."""
-    ask(f"Delete Model {name}?", sure)
-    gone = client.delete(f"/v1/models/{segment(name)}")
-    output.show(gone or {"deleted": name}, lambda: Text(f"Deleted Model {name}."))
+    place = f"/v1/models/{segment(name)}"
+    undo_of = client.get(place).get("undo_of") or []
+    lost = "".join(f" Rollout {rollout} cannot be undone without it." for rollout in undo_of)
+    ask(f"Delete Model {name}?{lost}", sure)
+    gone = client.delete(place)
+    output.show(gone or {"deleted": name, "not_undoable": undo_of}, lambda: Text(f"Deleted Model {name}.{lost}"))
 
 
 def _routes_table(routes: list[dict[str, Any]]) -> RenderableType:

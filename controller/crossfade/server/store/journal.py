@@ -81,15 +81,15 @@ def calibration(connection: Connection, rollout_id: int) -> dict[str, Any] | Non
     return found
 
 
-_BLUE_CHANGED = text(
-    """
-    SELECT max(journal.at) FROM journal LEFT JOIN rollouts ON rollouts.id = journal.rollout_id
-    WHERE journal.at <= :by AND (
+_CHANGES_OF_BLUE = """
+    FROM journal LEFT JOIN rollouts ON rollouts.id = journal.rollout_id
+    WHERE (
         rollouts.route_id = :route AND journal.act IN ('promote', 'undo')
         OR journal.subject = 'route ' || :name AND (journal.act = 'create' OR journal.numbers ? 'blue')
     )
-    """
-)
+"""
+_BLUE_CHANGED = text(f"SELECT max(journal.at) {_CHANGES_OF_BLUE} AND journal.at <= :by")
+_BLUE_CHANGED_BY = text(f"SELECT journal.act, journal.rollout_id {_CHANGES_OF_BLUE} ORDER BY journal.id DESC LIMIT 1")
 
 
 def blue_changed(connection: Connection, route_id: int, name: str, *, by: datetime) -> datetime | None:
@@ -98,6 +98,12 @@ def blue_changed(connection: Connection, route_id: int, name: str, *, by: dateti
         _BLUE_CHANGED, {"route": route_id, "name": name, "by": by}
     ).scalar_one_or_none()
     return found
+
+
+def undone_last(connection: Connection, route_id: int, name: str) -> int | None:
+    """The rollout whose promotion was undone, if that is the last that changed the route's blue."""
+    row = connection.execute(_BLUE_CHANGED_BY, {"route": route_id, "name": name}).one_or_none()
+    return row.rollout_id if row and row.act == Verb.UNDO else None
 
 
 def listed(connection: Connection, *, rollout_id: int | None, after: int, most: int) -> list[Row[Any]]:

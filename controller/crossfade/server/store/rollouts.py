@@ -119,6 +119,23 @@ def promoted_on(connection: Connection, route_id: int, *, lock: bool = False) ->
     return _one(connection, query.with_for_update(of=rollouts) if lock else query)
 
 
+def undoable_on(connection: Connection, route_id: int) -> Rollout | None:
+    """The rollout whose promotion an undo could take back: what it brought still serves the route."""
+    query = _select().where(rollouts.c.route_id == route_id, rollouts.c.phase == Phase.PROMOTED)
+    stored = _one(connection, query.where(rollouts.c.green == routes.c.blue).order_by(rollouts.c.id.desc()).limit(1))
+    return stored.rollout if stored else None
+
+
+def undoable_to(connection: Connection) -> dict[str, list[int]]:
+    """By Model, the rollouts whose undo would return a route to it."""
+    query = _select().with_only_columns(rollouts.c.blue, rollouts.c.id).where(rollouts.c.phase == Phase.PROMOTED)
+    query = query.where(rollouts.c.green == routes.c.blue, routes.c.deleted_at.is_(None)).order_by(rollouts.c.id)
+    found: dict[str, list[int]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.blue, []).append(row.id)
+    return found
+
+
 def listed(
     connection: Connection, *, route_id: int | None = None, phases: list[str] | None = None, most: int
 ) -> list[Stored]:

@@ -67,7 +67,14 @@ def do(connection: Connection, stored: Stored, verb: Verb, *, actor: str, reason
     """Moves a rollout that this transaction has locked, saves it and journals it."""
     before, now = stored.rollout, after_last_look(stored, now)
     accepted = _accepted(connection, stored) if verb is Verb.RESUME else ()
-    after = before.moved(verb, now, accepted=accepted)
+    try:
+        after = before.moved(verb, now, accepted=accepted)
+    except Conflict as refusal:
+        if verb is Verb.UNDO and (other := rollouts.undoable_on(connection, stored.route_id)):
+            raise Conflict(
+                f"{refusal}; rollout {other.id} promoted {other.green!r} over {other.blue!r}: crossfade undo {other.id}"
+            ) from None
+        raise
     sentence = said(verb, before, after, actor, reason)
     beside = {"act": None, "reason": None, "sentence": sentence}
     save_move(connection, stored, after, actor=actor, kind=journal.PERSON, now=now, **beside)

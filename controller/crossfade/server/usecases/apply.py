@@ -43,7 +43,7 @@ def apply_declarations(
 
     Returns one Change for each declared thing, `change` being create, update or unchanged. Raises `Invalid` with all
     problems (paths such as `routes[0].fallbacks[1]`), `Conflict` when blue would change under a live rollout, or
-    back to what a promotion replaced.
+    back to what a promotion replaced, or to what an undo took away.
     """
     reader = Reader(document)
     models = [(item, read_model(item)) for item in reader.sections("models", most=10_000)]
@@ -134,7 +134,8 @@ def _check_once(named: Sequence[tuple[Reader, str]]) -> None:
 
 
 def _check_blue(connection: Connection, route: Route, stored: StoredRoute | None) -> None:
-    """A declaration does not change what a rollout decides: neither under a live one, nor back over a promotion."""
+    """A declaration does not change what a rollout decides: neither under a live one, nor back over a promotion, nor
+    again to what an undo took away."""
     if stored is None or stored.route.blue == route.blue:
         return
     live = rollouts.live_on(connection, stored.id)
@@ -148,6 +149,12 @@ def _check_blue(connection: Connection, route: Route, stored: StoredRoute | None
         raise Conflict(
             f"route {route.name!r}: rollout {promoted.rollout.id} promoted {promoted.rollout.green!r} over"
             f" {route.blue!r}; declare blue = {promoted.rollout.green!r}, or undo that rollout"
+        )
+    undone = journal.undone_last(connection, stored.id, route.name)
+    if undone is not None and rollouts.find(connection, undone).rollout.green == route.blue:
+        raise Conflict(
+            f"route {route.name!r}: rollout {undone} brought {route.blue!r}, which was undone; declare"
+            f" blue = {stored.route.blue!r}, or register {route.blue!r} anew"
         )
 
 

@@ -28,8 +28,10 @@ def delete_model(engine: Engine, name: str, *, actor: str, now: datetime) -> Non
         ]
         if users:
             raise Conflict(f"Model {name!r} is used by {', '.join(users)}")
+        lost = rollouts.undoable_to(connection).get(name, [])
         declared.delete_model(connection, name)
-        _tell(connection, f"model {name}", f"Model {name} deleted.", actor, now)
+        sentence = f"Model {name} deleted." + "".join(f" Rollout {one} cannot be undone without it." for one in lost)
+        _tell(connection, f"model {name}", sentence, actor, now)
 
 
 def delete_route(engine: Engine, name: str, *, actor: str, now: datetime) -> None:

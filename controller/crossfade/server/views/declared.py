@@ -44,14 +44,15 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """A Model, and the routes that use it as blue, fallback or green."""
+    """A Model, the routes that use it as blue, fallback or green, and the rollouts whose undo would return to it."""
 
     model: Model
     used_by: tuple[str, ...]
+    undo_of: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The declaration, with `used_by` beside it."""
-        return model_to_dict(self.model) | {"used_by": list(self.used_by)}
+        """The declaration, with `used_by` and `undo_of` beside it."""
+        return model_to_dict(self.model) | {"used_by": list(self.used_by), "undo_of": list(self.undo_of)}
 
 
 def routes(engine: Engine) -> list[RouteView]:
@@ -81,8 +82,15 @@ def models(engine: Engine) -> list[ModelView]:
                 users.setdefault(name, []).append(stored.route.name)
         for live in rollouts.all_live(connection):
             users.setdefault(live.rollout.green, []).append(live.rollout.route)
-        found = declared.all_models(connection).values()
-        return [ModelView(model=model, used_by=tuple(sorted(set(users.get(model.name, []))))) for model in found]
+        undoable = rollouts.undoable_to(connection)
+        return [
+            ModelView(
+                model=model,
+                used_by=tuple(sorted(set(users.get(model.name, [])))),
+                undo_of=tuple(undoable.get(model.name, [])),
+            )
+            for model in declared.all_models(connection).values()
+        ]
 
 
 def model(engine: Engine, name: str) -> ModelView:
