@@ -223,34 +223,51 @@ def green_attempts(
     return counts, elsewhere
 
 
-_UNKNOWN = text(
+# What a caller got for its own fault is not for lack of a Model. Only rows with such calls are looked into for it.
+_TROUBLE = text(
     f"""
-    SELECT route_id, sum(n)::bigint AS n
-    FROM {_PLACES}, LATERAL (SELECT sum((attempts ->> 'unknown')::bigint) AS n {_OF_PLACE}) AS late
-    GROUP BY route_id HAVING sum(n) > 0
+    SELECT route_id, coalesce(sum(unknown), 0)::bigint AS unknown, coalesce(sum(calls), 0)::bigint AS calls,
+           coalesce(sum(unanswered), 0)::bigint AS unanswered
+    FROM {_PLACES}, LATERAL (
+        SELECT sum((attempts ->> 'unknown')::bigint) AS unknown, sum(calls) FILTER (WHERE copies = 0) AS calls,
+               sum(busy + raised - coalesce((outcomes ->> 'rejected')::bigint, 0)
+                   - coalesce((outcomes ->> 'credentials')::bigint, 0))
+                   FILTER (WHERE copies = 0 AND busy + raised > 0) AS unanswered
+        {_OF_PLACE}
+    ) AS late
+    GROUP BY route_id HAVING sum(unknown) > 0 OR sum(unanswered) > 0
     """  # noqa: S608
 )
 _ALL_ATTEMPTS = text(
     f"""
-    SELECT route_id, sum(n)::bigint AS n
+    SELECT route_id, copied, key, sum(n)::bigint AS n
     FROM {_PLACES}, LATERAL (
-        SELECT sum(value::bigint) AS n FROM (SELECT attempts {_OF_PLACE}) AS o, jsonb_each_text(attempts)
+        SELECT copies > 0 AS copied, key, sum(value::bigint) AS n
+        FROM (SELECT attempts, copies {_OF_PLACE}) AS o, jsonb_each_text(attempts)
+        GROUP BY copied, key
     ) AS late
-    GROUP BY route_id
+    GROUP BY route_id, copied, key
     """  # noqa: S608
 )
 
 
-def unknown_attempts(connection: Connection, places: Places, *, since: float) -> dict[int, int]:
-    """How many attempts since then failed in an unknown way, of both variants, by route; of those with any."""
-    rows = connection.execute(_UNKNOWN, _placed(places) | {"since": int(since)})
-    return {row.route_id: row.n for row in rows}
+def trouble(connection: Connection, places: Places, *, since: float) -> dict[int, Row[Any]]:
+    """By route, of those with any: how many attempts since then failed in an unknown way, of both variants; of how many
+    `calls`, without copies, how many were `unanswered`: busy, or an error that was not the caller's own fault."""
+    rows = connection.execute(_TROUBLE, _placed(places) | {"since": int(since)})
+    return {row.route_id: row for row in rows}
 
 
-def attempts(connection: Connection, places: Places, *, since: float) -> dict[int, int]:
-    """All attempts since then, by route."""
-    rows = connection.execute(_ALL_ATTEMPTS, _placed(places) | {"since": int(since)})
-    return {row.route_id: row.n for row in rows}
+def attempts(connection: Connection, places: Places, *, since: float) -> dict[int, tuple[dict[str, int], int]]:
+    """By route, the attempts since then: those of calls by class, and how many there were of copies."""
+    found: dict[int, tuple[dict[str, int], int]] = {}
+    for row in connection.execute(_ALL_ATTEMPTS, _placed(places) | {"since": int(since)}):
+        ended, copied = found.setdefault(row.route_id, ({}, 0))
+        if row.copied:
+            found[row.route_id] = ended, copied + row.n
+        else:
+            ended[row.key] = row.n
+    return found
 
 
 _SUM_OF = "calls, judged, errors, busy, raised, retries, failovers, tokens_in, tokens_out, cost_n, cost_sum"

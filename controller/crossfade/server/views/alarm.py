@@ -1,18 +1,24 @@
-"""Alarm: attempts of a route that failed in a way Crossfade does not know, where its policy allows fewer."""
+"""Alarm: calls of a route that got no answer, and attempts that failed in a way Crossfade does not know, where its
+policy allows fewer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from crossfade.core.outcome import Outcome
 from crossfade.core.sentence import percent
 from crossfade.server.store import observations, rollouts
 from crossfade.server.store.declared import StoredRoute
 
 LATELY = timedelta(minutes=10)
 """As far as a shim's own alarm looks back."""
+UNANSWERED_SHARE, LEAST_UNANSWERED = 0.01, 5
+"""Calls without an answer are told above this share, and from so many on."""
+NOT_FOR_LACK = frozenset({Outcome.OK, Outcome.REJECTED, Outcome.CREDENTIALS, Outcome.ABANDONED})
+"""What tells nothing of why there was no answer."""
 
 
 def alarm(connection: Connection, stored: StoredRoute, now: datetime) -> str:
@@ -30,18 +36,41 @@ def _said(
     connection: Connection, routes: Iterable[StoredRoute], places: observations.Places, now: datetime
 ) -> dict[int, str]:
     since = (now - LATELY).timestamp()
-    unknown = observations.unknown_attempts(connection, places, since=since)
-    if not unknown:
+    trouble = observations.trouble(connection, places, since=since)
+    if not trouble:
         return {}
-    attempts = observations.attempts(connection, [place for place in places if place[1] in unknown], since=since)
-    return {
-        stored.id: _sentence(stored, unknown[stored.id], attempts[stored.id])
-        for stored in routes
-        if unknown.get(stored.id, 0) > stored.route.policy.unknown_share * attempts.get(stored.id, 0)
-    }
+    attempts = observations.attempts(connection, [place for place in places if place[1] in trouble], since=since)
+    said = {}
+    for stored in routes:
+        if stored.id in trouble:
+            found, (ended, copied) = trouble[stored.id], attempts.get(stored.id, ({}, 0))
+            sentences = (
+                _unanswered(found.unanswered, found.calls, ended),
+                _unknown(stored, found.unknown, sum(ended.values()) + copied),
+            )
+            said[stored.id] = " ".join(filter(None, sentences))
+    return {route: sentence for route, sentence in said.items() if sentence}
 
 
-def _sentence(stored: StoredRoute, unknown: int, attempts: int) -> str:
+def _unanswered(unanswered: int, calls: int, attempts: Mapping[str, int]) -> str:
+    if unanswered < LEAST_UNANSWERED or unanswered <= UNANSWERED_SHARE * calls:
+        return ""
+    said = (
+        f"{unanswered:,} of {calls:,} calls ({percent(unanswered / calls, 1)}) in the last ten minutes got the busy"
+        " answer or an error"
+    )
+    failed = {outcome: n for outcome, n in attempts.items() if outcome not in NOT_FOR_LACK}
+    if not failed:
+        return f"{said}; no attempt failed."
+    outcome = max(sorted(failed), key=failed.__getitem__)
+    return (
+        f"{said}; of {sum(failed.values()):,} failed attempts {failed[outcome]:,} ended as {outcome.replace('_', ' ')}."
+    )
+
+
+def _unknown(stored: StoredRoute, unknown: int, attempts: int) -> str:
+    if unknown <= stored.route.policy.unknown_share * attempts:
+        return ""
     return (
         f"{unknown:,} of the {attempts:,} attempts of {stored.route.name} in the last ten minutes"
         f" ({percent(unknown / attempts)}) failed in a way that Crossfade does not know; its policy's unknown_share"
