@@ -43,6 +43,7 @@ def test_a_routes_page_shows_who_answers_its_calls_and_where_they_go_without_a_r
     number = plane.one("SELECT id FROM routes WHERE name = 'team/chat'")
     place = {"route": number, "ago": 60}
     ok, busy = {"outcomes": {"ok": 90}, "region": "us-west-2"}, {"outcomes": {"outage": 4, "throttled": 2}, "busy": 6}
+    busy["attempts"] = {"outage": 13, "throttled": 30}
     plane.observe(
         plane.row("blue", 90, failovers=7, **place | ok),
         plane.row("blue", 4, **place | {"model": "spare", "region": "us-east-1"}),
@@ -64,7 +65,14 @@ def test_a_routes_page_shows_who_answers_its_calls_and_where_they_go_without_a_r
         "busy answers6",
     ):
         expect(outcomes).to_contain_text(line)
-    expect(page.locator("#alarm")).to_be_empty()
+    attempts = page.locator("#attempts")
+    expect(attempts).to_contain_text("137 attempts")
+    expect(attempts.locator("tbody tr")).to_have_text(["ok94 (68.61 %)", "throttled30 (21.9 %)", "outage13 (9.49 %)"])
+    told = (
+        "6 of 100 calls (6.0 %) in the last ten minutes got the busy answer or an error; of 43 failed attempts 30 ended"
+        " as throttled."
+    )
+    expect(page.locator("#alarm")).to_have_text(told)
     plane.observe(plane.row("blue", 1, **place | {"outcomes": {"unknown": 1}, "attempts": {"unknown": 1}}))
     expect(page.locator("#alarm")).to_contain_text("failed in a way that Crossfade does not know", timeout=10_000)
     expect(page.locator("#models tbody tr")).to_have_count(3)
@@ -102,6 +110,9 @@ def test_the_rollout_page_says_what_is_next_and_on_what_it_rests(site: Any, wind
     expect(page.locator("#split")).to_contain_text("As its weight says")
     expect(page.locator("#split")).to_contain_text("calls that follow a key are not tested")
     expect(page.locator("#outcomes")).to_contain_text("model error")
+    page.get_by_text("How their attempts ended").click()
+    expect(page.locator("#attempts tbody tr")).to_have_count(2)
+    expect(page.locator("#attempts tbody tr").nth(1)).to_contain_text("model error")
     expect(page.locator("#latency")).to_contain_text("first token, p99")
     expect(page.locator("#latency tbody tr").first.locator("small")).to_have_count(3)
     expect(page.locator("#latency")).to_contain_text("No check of whole calls: taken as independent.")
@@ -520,6 +531,8 @@ def test_no_page_scrolls_sideways(site: Any, browser: Browser, scheme: Any, widt
     ):
         page.goto(site.address + path)
         page.wait_for_load_state("networkidle")
+        for folded in page.get_by_text("How their attempts ended").all():
+            folded.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert page.evaluate(_BEYOND) == [], path
         assert page.locator(".top").bounding_box()["height"] < 70, "the head takes one row"

@@ -63,6 +63,7 @@ def _shown(rollout_id: int) -> dict[str, Any]:
         "tiles": [tile(figures, ended=view.ended_at is not None) for figures in view.tiles],
         "strips": [traffic.strip(view.blue_calls), traffic.strip(view.green_calls)],
         "outcomes": traffic.outcome_lines(view.blue_calls, view.green_calls),
+        "attempts": traffic.attempt_lines(view.blue_calls, view.green_calls),
         "quantiles": traffic.quantiles(view),
         "tempering": traffic.tempering(view),
         "costs": traffic.cost_lines(view),

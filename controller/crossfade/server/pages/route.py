@@ -32,6 +32,7 @@ def _shown(name: str) -> dict[str, Any]:
     return {
         "page": page,
         "outcomes": traffic.lately(page.late),
+        "attempts": traffic.attempts(page.late),
         "served": traffic.served(page.late),
         "changed": [setting for setting in page.settings if setting["value"] != setting["default"]],
     }

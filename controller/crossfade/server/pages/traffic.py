@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crossfade.core import sentence
@@ -118,12 +118,21 @@ def strip(view: VariantView) -> Strip:
 
 def lately(late: Late) -> list[tuple[str, str, str]]:
     """A route's calls of late, whatever their variant: (words, number, kind of the outcome, if any)."""
-    lines = [
-        (_words(outcome), _part(late.outcomes[outcome], late.calls), KINDS[outcome])
-        for outcome in KINDS
-        if late.outcomes.get(outcome)
+    trouble = [(words, _part(getattr(late, name), late.calls), "") for words, name in ON_THE_WAY]
+    return _by_class(late.outcomes, late.calls) + trouble
+
+
+def attempts(late: Late) -> list[tuple[str, str, str]]:
+    """The attempts of a route's calls of late, in the same way."""
+    return _by_class(late.attempts, sum(late.attempts.values()))
+
+
+def _by_class(counted: Mapping[str, int], total: int) -> list[tuple[str, str, str]]:
+    return [
+        (_words(outcome), _part(counted[outcome], total), kind)
+        for outcome, kind in KINDS.items()
+        if counted.get(outcome)
     ]
-    return lines + [(words, _part(getattr(late, name), late.calls), "") for words, name in ON_THE_WAY]
 
 
 def served(late: Late) -> list[tuple[str, str, str]]:
@@ -133,16 +142,7 @@ def served(late: Late) -> list[tuple[str, str, str]]:
 
 def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
     """Every outcome that happened, then what was done about trouble on the way to one."""
-    seen = [outcome for outcome in KINDS if blue.outcomes.get(outcome) or green.outcomes.get(outcome)]
-    lines = [
-        Line(
-            words=_words(outcome),
-            kind=KINDS[outcome],
-            blue=_part(blue.outcomes.get(outcome, 0), blue.calls),
-            green=_part(green.outcomes.get(outcome, 0), green.calls),
-        )
-        for outcome in seen
-    ]
+    lines = _compared(blue.outcomes, green.outcomes, blue.calls, green.calls)
     for words, name in ON_THE_WAY:
         lines.append(
             Line(
@@ -150,6 +150,24 @@ def outcome_lines(blue: VariantView, green: VariantView) -> list[Line]:
             )
         )
     return lines
+
+
+def attempt_lines(blue: VariantView, green: VariantView) -> list[Line]:
+    """Every class that attempts ended as, of their number."""
+    return _compared(blue.attempts, green.attempts, sum(blue.attempts.values()), sum(green.attempts.values()))
+
+
+def _compared(blue: Mapping[str, int], green: Mapping[str, int], of_blue: int, of_green: int) -> list[Line]:
+    return [
+        Line(
+            words=_words(outcome),
+            kind=kind,
+            blue=_part(blue.get(outcome, 0), of_blue),
+            green=_part(green.get(outcome, 0), of_green),
+        )
+        for outcome, kind in KINDS.items()
+        if blue.get(outcome) or green.get(outcome)
+    ]
 
 
 def quantiles(view: RolloutView) -> list[Quantile]:

@@ -86,10 +86,13 @@ _LATE_SUMS = text(
     {_LATE}
     """
 )
-_LATE_OUTCOMES = text(
+_LATE_COUNTED = text(
     f"""
-    SELECT key, sum(value::bigint)::bigint AS n FROM (SELECT outcomes {_LATE}) AS late, jsonb_each_text(outcomes)
-    GROUP BY key
+    SELECT what, key, sum(value::bigint)::bigint AS n
+    FROM (SELECT outcomes, attempts {_LATE}) AS late,
+         LATERAL (SELECT 'outcomes' AS what, * FROM jsonb_each_text(outcomes)
+                  UNION ALL SELECT 'attempts', * FROM jsonb_each_text(attempts)) AS counted
+    GROUP BY what, key
     """  # noqa: S608
 )
 _LATE_SERVED = text(
@@ -102,12 +105,14 @@ _LATE_SERVED = text(
 
 def late(
     connection: Connection, *, rollouts: list[int], route: int, since: float
-) -> tuple[Row[Any], dict[str, int], list[Row[Any]]]:
-    """The route's calls since then, without copies: their sums, how many ended how, and (model, region, calls) by who
-    answered them."""
+) -> tuple[Row[Any], dict[str, dict[str, int]], list[Row[Any]]]:
+    """The route's calls since then, without copies: their sums, how many ended how and how many of their attempts
+    (`outcomes` and `attempts`), and (model, region, calls) by who answered them."""
     values = {"rollouts": rollouts, "route": route, "since": int(since)}
-    outcomes = {row.key: row.n for row in connection.execute(_LATE_OUTCOMES, values)}
-    return connection.execute(_LATE_SUMS, values).one(), outcomes, list(connection.execute(_LATE_SERVED, values))
+    counted: dict[str, dict[str, int]] = {"outcomes": {}, "attempts": {}}
+    for row in connection.execute(_LATE_COUNTED, values):
+        counted[row.what][row.key] = row.n
+    return connection.execute(_LATE_SUMS, values).one(), counted, list(connection.execute(_LATE_SERVED, values))
 
 
 _CALLS_BY_BUCKET = text(

@@ -36,24 +36,29 @@ def _said(
     connection: Connection, routes: Iterable[StoredRoute], places: observations.Places, now: datetime
 ) -> dict[int, str]:
     since = (now - LATELY).timestamp()
-    trouble = observations.trouble(connection, places, since=since)
+    found = observations.trouble(connection, places, since=since)
+    trouble = {route: each for route, each in found.items() if each.unknown or _too_many(each.unanswered, each.calls)}
     if not trouble:
         return {}
     attempts = observations.attempts(connection, [place for place in places if place[1] in trouble], since=since)
     said = {}
     for stored in routes:
         if stored.id in trouble:
-            found, (ended, copied) = trouble[stored.id], attempts.get(stored.id, ({}, 0))
+            each, (ended, copied) = trouble[stored.id], attempts.get(stored.id, ({}, 0))
             sentences = (
-                _unanswered(found.unanswered, found.calls, ended),
-                _unknown(stored, found.unknown, sum(ended.values()) + copied),
+                _unanswered(each.unanswered, each.calls, ended),
+                _unknown(stored, each.unknown, sum(ended.values()) + copied),
             )
             said[stored.id] = " ".join(filter(None, sentences))
     return {route: sentence for route, sentence in said.items() if sentence}
 
 
+def _too_many(unanswered: int, calls: int) -> bool:
+    return unanswered >= LEAST_UNANSWERED and unanswered > UNANSWERED_SHARE * calls
+
+
 def _unanswered(unanswered: int, calls: int, attempts: Mapping[str, int]) -> str:
-    if unanswered < LEAST_UNANSWERED or unanswered <= UNANSWERED_SHARE * calls:
+    if not _too_many(unanswered, calls):
         return ""
     said = (
         f"{unanswered:,} of {calls:,} calls ({percent(unanswered / calls, 1)}) in the last ten minutes got the busy"

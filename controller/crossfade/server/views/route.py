@@ -32,7 +32,7 @@ class Served:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
     """A route's calls of the last ten minutes, in all services and variants, without copies. `outcomes` counts calls by
-    class, `served` by who answered, most first.
+    class, `attempts` their attempts, `served` calls by who answered, most first.
     """
 
     calls: int
@@ -41,6 +41,7 @@ class Late:
     retries: int
     failovers: int
     outcomes: dict[str, int]
+    attempts: dict[str, int]
     served: tuple[Served, ...]
 
 
@@ -70,14 +71,14 @@ def route_page(engine: Engine, name: str, *, now: datetime) -> RoutePage:
         names += [("fallback", fallback) for fallback in stored.route.fallbacks]
         models = declared.all_models(connection)
         ids = rollouts.ids_since(connection, stored.id, since)
-        found, outcomes, served = observations.late(connection, rollouts=ids, route=stored.id, since=since.timestamp())
+        found, counted, served = observations.late(connection, rollouts=ids, route=stored.id, since=since.timestamp())
         wrong = alarm(connection, stored, now)
     return RoutePage(
         route=stored.route,
         blue_since=stored.blue_since,
         models=tuple((role, models[name]) for role, name in names),
         settings=describe_settings(stored.route.policy),
-        late=Late(**found._mapping, outcomes=outcomes, served=tuple(Served(**each._mapping) for each in served)),
+        late=Late(**found._mapping, **counted, served=tuple(Served(**each._mapping) for each in served)),
         alarm=wrong,
         live=live,
         past=tuple(each for each in of_route if not each.rollout.is_live),
