@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from crossfade.core.plan import Breach
 from crossfade.core.reading import Reader, number_in
 from crossfade.errors import Invalid
 
@@ -86,6 +87,14 @@ def test_choices_flags_and_texts_are_checked() -> None:
         "long: is 11 characters long; at most 10",
         "empty: must not be empty",
     ]
+
+
+def test_a_word_of_an_enum_is_named_as_it_is_written() -> None:
+    reader = Reader({"on_breach": "rollback", "all": ["rollback"]})
+    reader.choice("on_breach", Breach)
+    reader.choices("all", Breach)
+    said = "'rollback' is not known (did you mean 'roll_back'?); allowed: roll_back, pause, tell"
+    assert problems_of(reader) == [f"on_breach: {said}", f"all[0]: {said}"]
 
 
 def test_numbers_beyond_any_measure_are_problems_and_no_traceback() -> None:

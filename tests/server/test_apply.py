@@ -155,6 +155,36 @@ def test_an_undo_of_the_wrong_rollout_names_the_right_one(plane: Plane) -> None:
         assert "crossfade undo" not in str(error.value), "nothing is left to undo"
 
 
+def regions(*names: str, **more: Any) -> dict[str, Any]:
+    return {"models": [model("far", targets=[{"region": name, "model_id": "a.b", **more} for name in names])]}
+
+
+def test_a_misspelt_region_is_a_problem_that_names_the_one_meant(plane: Plane) -> None:
+    with pytest.raises(Invalid) as error:
+        declare(plane, regions("us-east-1", "us-esat-1", "eu-cental-1"))
+    assert [(problem.path, problem.message) for problem in error.value.problems] == [
+        (
+            f"models[0].targets[{position}].region",
+            f"'{given}' is not known: did you mean '{meant}'? A region that is newer than this botocore needs an"
+            " endpoint_url",
+        )
+        for position, given, meant in ((1, "us-esat-1", "us-east-1"), (2, "eu-cental-1", "eu-central-1"))
+    ]
+    with pytest.raises(Invalid, match="did you mean 'us-west-2'"):
+        apply.put_model(
+            plane.engine, "far", {"targets": regions("us-wset-2")["models"][0]["targets"]}, actor="ann", now=plane.now
+        )
+
+
+def test_a_region_that_is_new_private_or_without_bedrock_is_taken(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    assert declare(plane, regions("mars-north-1", "us-gov-west-1", "cn-north-1"))["far"].change == "create"
+    private = regions("us-esat-1", endpoint_url="https://bedrock.example")
+    assert declare(plane, private)["far"].change == "update"
+
+
 def test_what_is_in_use_cannot_be_deleted(plane: Plane) -> None:
     with pytest.raises(Conflict, match="other"):
         delete.delete_model(plane.engine, "old", actor="ann", now=plane.now)

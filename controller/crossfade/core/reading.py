@@ -259,4 +259,4 @@ def _nearest(value: object, names: list[str]) -> str:
 
 
 def _or(name: str) -> str:
-    return f" (did you mean {name!r}?)"
+    return f" (did you mean {str(name)!r}?)"  # an enum's own repr is Python

@@ -14,6 +14,7 @@ from crossfade.core.reading import Reader
 from crossfade.core.route import Route, check_references, not_taken, read_route, route_to_dict
 from crossfade.errors import Conflict
 from crossfade.server.database import begin
+from crossfade.server.regions import misspelt
 from crossfade.server.store import declared, journal, rollouts, snapshots
 from crossfade.server.store.declared import StoredRoute
 
@@ -78,6 +79,7 @@ def _apply(
     now: datetime,
     dry_run: bool = False,
 ) -> list[Change]:
+    _check_regions(models)
     _check_once([(item, model.name) for item, model in models])
     _check_once([(item, route.name) for item, route in routes])
     with begin(engine) as connection:
@@ -124,6 +126,17 @@ def _check_references(
             used = model.name in (route.blue, *route.fallbacks, greens.get(name))
             if used and name not in declared_routes and (lacking := model.lacks(route.needs)):
                 item.problem("takes", not_taken(model.name, lacking, name))
+
+
+def _check_regions(models: Sequence[tuple[Reader, Model]]) -> None:
+    for item, model in models:
+        for position, target in enumerate(model.targets):
+            if target.endpoint_url is None and (meant := misspelt(target.region)):
+                item.problem(
+                    f"targets[{position}].region",
+                    f"{target.region!r} is not known: did you mean {meant!r}? A region that is newer than this botocore"
+                    " needs an endpoint_url",
+                )
 
 
 def _check_once(named: Sequence[tuple[Reader, str]]) -> None:
