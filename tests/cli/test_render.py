@@ -49,6 +49,15 @@ def test_one_of_a_kind_is_not_many() -> None:
     assert "7 calls, 2 retries, 1 failover" in said
 
 
+def test_copies_of_calls_are_not_said_to_be_calls() -> None:
+    shadow = {"percent": 10.0, "calls": 1640, "copies": 164, "answered": 164, "priced": 0, "cost": None}
+    said = shown(blue_calls=CALLS | {"calls": 9}, green_calls=CALLS | {"calls": 195}, shadow=shadow)
+    assert "90 %  9 calls" in said
+    assert "10 %  31 calls and 164 copies" in said
+    assert "  164 copies" in shown(green_calls=CALLS | {"calls": 164}, shadow=shadow)
+    assert "  0 calls" in shown(shadow=shadow | {"copies": 0})
+
+
 def test_a_step_where_the_rollout_ended_has_its_own_sign() -> None:
     steps = [{"weight": 5, "approve": False, "state": "done"}, {"weight": 25, "approve": False, "state": "stopped"}]
     said = shown(steps=steps, phase="aborted", weight=0, observed_weight=24.6, ended_at="2026-11-23T12:00:00+00:00")

@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from crossfade.cli.columns import columns
-from crossfade.core.sentence import copies_cost, duration, held_to, metric_name, standing
+from crossfade.core.sentence import calls_and_copies, copies_cost, duration, held_to, metric_name, standing
 
 _PHASES = {
     "pending": ("○", "dim"),
@@ -117,7 +117,8 @@ def _tree(rollout: dict[str, Any]) -> Tree:
     for variant in ("blue", "green"):
         calls = rollout[f"{variant}_calls"]
         row = Text.assemble((f"{variant:6}", variant), f"{rollout[variant]}  {_share(rollout, variant)}")
-        row.append(f"  {calls['calls']:,} call{'' if calls['calls'] == 1 else 's'}", style="dim")
+        copies = (rollout.get("shadow") or {}).get("copies", 0) if variant == "green" else 0
+        row.append(f"  {calls_and_copies(calls['calls'] - copies, copies)}", style="dim")
         trouble = ((calls[name], one, name) for name, one in _TROUBLE.items() if calls[name])
         row.append("".join(f", {count:,} {one if count == 1 else name}" for count, one, name in trouble), style="dim")
         leaf = variants.add(row)

@@ -124,6 +124,16 @@ def points(difference: float) -> str:
     return f"{text} point{'' if text == '1' else 's'}"
 
 
+def calls_and_copies(calls: int, copies: int) -> str:
+    """What a variant got: "1 call", "31 calls and 164 copies", at a shadow step "164 copies"."""
+    parts = [_counted(calls, "call", "calls")] if calls or not copies else []
+    return " and ".join([*parts, _counted(copies, "copy", "copies")] if copies else parts)
+
+
+def _counted(n: int, one: str, more: str) -> str:
+    return f"{n:,} {one if n == 1 else more}"
+
+
 def percent(rate: float | None, digits: int = 2) -> str:
     """A rate in percent, or a dash without one."""
     return "-" if rate is None else f"{rate * 100:.{digits}f} %"

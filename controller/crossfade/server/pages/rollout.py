@@ -55,13 +55,14 @@ def _shown(rollout_id: int) -> dict[str, Any]:
     now = datetime.now(UTC)
     engine = state().engine
     view = read_rollout(engine, rollout_id, now=now)
+    copies = view.shadow.copies if view.shadow else 0
     names, looks = chart.table(evaluations(engine, rollout_id, most=TABLE_LOOKS))
     return {
         "view": view,
         "tone": _tone(view),
         "rail": rail(view),
         "tiles": [tile(figures, ended=view.ended_at is not None) for figures in view.tiles],
-        "strips": [traffic.strip(view.blue_calls), traffic.strip(view.green_calls)],
+        "strips": [traffic.strip(view.blue_calls, 0), traffic.strip(view.green_calls, copies)],
         "outcomes": traffic.outcome_lines(view.blue_calls, view.green_calls),
         "attempts": traffic.attempt_lines(view.blue_calls, view.green_calls),
         "quantiles": traffic.quantiles(view),

@@ -58,10 +58,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """One variant's calls by outcome."""
+    """One variant's calls by outcome; `said` says how many, and how many copies of calls."""
 
     variant: str
-    calls: int
+    said: str
     pieces: tuple[Piece, ...]
     described: str
 
@@ -101,7 +101,8 @@ class Split:
     shadow: bool
 
 
-def strip(view: VariantView) -> Strip:
+def strip(view: VariantView, copies: int) -> Strip:
+    """`copies` are how many of the variant's calls were copies of calls."""
     counted = [(outcome, view.outcomes[outcome]) for outcome in KINDS if view.outcomes.get(outcome)]
     total = sum(count for _, count in counted)
     widths = [max(LEAST_WIDTH, 100 * count / total) for _, count in counted]
@@ -113,7 +114,8 @@ def strip(view: VariantView) -> Strip:
         pieces.append(Piece(outcome=outcome, kind=KINDS[outcome], x=x, width=round(width * shrink, 3), words=words))
         x = round(x + width * shrink, 3)
     described = "; ".join(piece.words for piece in pieces) or "no calls yet"
-    return Strip(variant=view.variant, calls=view.calls, pieces=tuple(pieces), described=described)
+    said = sentence.calls_and_copies(view.calls - copies, copies)
+    return Strip(variant=view.variant, said=said, pieces=tuple(pieces), described=described)
 
 
 def lately(late: Late) -> list[tuple[str, str, str]]:

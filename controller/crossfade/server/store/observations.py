@@ -105,14 +105,15 @@ _LATE_SERVED = text(
 
 def late(
     connection: Connection, *, rollouts: list[int], route: int, since: float
-) -> tuple[Row[Any], dict[str, dict[str, int]], list[Row[Any]]]:
-    """The route's calls since then, without copies: their sums, how many ended how and how many of their attempts
-    (`outcomes` and `attempts`), and (model, region, calls) by who answered them."""
+) -> tuple[Row[Any], tuple[dict[str, int], dict[str, int]], list[Row[Any]]]:
+    """The route's calls since then, without copies: their sums, how many of them and how many of their attempts
+    ended how, and (model, region, calls) by who answered them."""
     values = {"rollouts": rollouts, "route": route, "since": int(since)}
     counted: dict[str, dict[str, int]] = {"outcomes": {}, "attempts": {}}
     for row in connection.execute(_LATE_COUNTED, values):
         counted[row.what][row.key] = row.n
-    return connection.execute(_LATE_SUMS, values).one(), counted, list(connection.execute(_LATE_SERVED, values))
+    both = counted["outcomes"], counted["attempts"]
+    return connection.execute(_LATE_SUMS, values).one(), both, list(connection.execute(_LATE_SERVED, values))
 
 
 _CALLS_BY_BUCKET = text(
@@ -149,14 +150,15 @@ def step_calls(connection: Connection, *, rollout: int, route: int, step: int) -
 
 _STANDING = text(
     f"""
-    SELECT rollout_id, calls, green, green_calls
+    SELECT rollout_id, calls, green, green_calls, green_copies
     FROM unnest(CAST(:rollouts AS int[]), CAST(:routes AS int[]), CAST(:steps AS int[]))
              AS place (rollout_id, route_id, now_at),
          LATERAL ({summed.END_OF_PLACE}) AS ended,
          LATERAL (
              SELECT coalesce(sum(calls - copies) FILTER (WHERE step = now_at), 0)::bigint AS calls,
                     coalesce(sum(calls) FILTER (WHERE step = now_at AND variant = 'green'), 0)::bigint AS green,
-                    coalesce(sum(calls) FILTER (WHERE variant = 'green'), 0)::bigint AS green_calls
+                    coalesce(sum(calls - copies) FILTER (WHERE variant = 'green'), 0)::bigint AS green_calls,
+                    coalesce(sum(copies) FILTER (WHERE variant = 'green'), 0)::bigint AS green_copies
              FROM {summed.of_rollout("calls, copies", "place.rollout_id", "place.route_id", "ended.summed")}
          ) AS counted
     """  # noqa: S608
@@ -165,7 +167,7 @@ _STANDING = text(
 
 def standing(connection: Connection, places: Places, *, steps: Sequence[int]) -> dict[int, Row[Any]]:
     """Of many rollouts, each at one of the steps: `step_calls` as `calls` and `green`, and all of green's calls in all
-    steps as `green_calls`, by rollout."""
+    steps as `green_calls`, without its `green_copies`, by rollout."""
     rows = connection.execute(_STANDING, _placed(places) | {"steps": steps})
     return {row.rollout_id: row for row in rows}
 

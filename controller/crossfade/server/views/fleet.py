@@ -41,6 +41,8 @@ class FleetRow:
     reason: str | None = None
     sentence: str | None = None
     green_calls: int | None = None
+    green_copies: int = 0
+    """Of calls at a shadow step, which are not among `green_calls`."""
     left_seconds: float | None = None
     """Of the step's bake time."""
     needs_person: bool = False
@@ -105,6 +107,7 @@ def _with_rollout(row: FleetRow, stored: Stored, counted: Row[Any], now: datetim
         reason=stored.reason,
         sentence=stored.sentence,
         green_calls=counted.green_calls,
+        green_copies=counted.green_copies,
         left_seconds=bake_left(stored, now),
         needs_person=needs_person(stored),
         since=rollout.ended_at or rollout.step_started_at or rollout.created_at,

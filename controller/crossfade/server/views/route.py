@@ -71,14 +71,21 @@ def route_page(engine: Engine, name: str, *, now: datetime) -> RoutePage:
         names += [("fallback", fallback) for fallback in stored.route.fallbacks]
         models = declared.all_models(connection)
         ids = rollouts.ids_since(connection, stored.id, since)
-        found, counted, served = observations.late(connection, rollouts=ids, route=stored.id, since=since.timestamp())
+        found, (outcomes, attempts), served = observations.late(
+            connection, rollouts=ids, route=stored.id, since=since.timestamp()
+        )
         wrong = alarm(connection, stored, now)
     return RoutePage(
         route=stored.route,
         blue_since=stored.blue_since,
         models=tuple((role, models[name]) for role, name in names),
         settings=describe_settings(stored.route.policy),
-        late=Late(**found._mapping, **counted, served=tuple(Served(**each._mapping) for each in served)),
+        late=Late(
+            **found._mapping,
+            outcomes=outcomes,
+            attempts=attempts,
+            served=tuple(Served(**each._mapping) for each in served),
+        ),
         alarm=wrong,
         live=live,
         past=tuple(each for each in of_route if not each.rollout.is_live),
