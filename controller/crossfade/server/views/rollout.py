@@ -273,7 +273,8 @@ def _summary(stored: Stored) -> RolloutSummary:
 
 
 def _verbs(value: Rollout) -> tuple[VerbView, ...]:
-    """Every verb of a person's, tried on the value itself: the refusal is the one the act would meet."""
+    """Every verb of a person's, tried on the value itself: the refusal is the one the act would meet, which of an undo
+    also names the rollout that could be undone."""
     found = []
     for verb in PERSONS_VERBS:
         try:
