@@ -14,7 +14,7 @@ from crossfade.core.split import position
 from crossfade.errors import Conflict, Invalid, NotFound
 from crossfade.server.usecases import apply
 from crossfade.server.usecases.snapshot import current_snapshot
-from crossfade.server.usecases.trial import try_route
+from crossfade.server.usecases.trial import _bedrock, try_route
 
 LONG = "Compare these two contracts clause by clause, and say which of them binds us longer, and to what exactly."
 REGIONS = [{"region": region, "model_id": f"vendor.new-{region}"} for region in ("us-east-1", "us-west-2", "eu-west-1")]
@@ -189,6 +189,12 @@ def test_what_a_model_does_not_take_and_an_unset_limit_are_warned_of(seeded: Pla
         "maxTokens is not set: Bedrock holds the model's maximum against your quota while the call runs",
     ]
     assert tried(seeded, prompt="go", request={"inferenceConfig": {"maxTokens": 5}})["warnings"] == []
+
+
+def test_the_controllers_own_aws_set_up_has_no_say(seeded: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    _bedrock.cache_clear()
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    assert tried(seeded, prompt="hi")["legs"][0]["route"] == "chat"
 
 
 def test_a_request_that_boto3_would_not_send_is_refused_and_not_tested_as_an_empty_one(seeded: Plane) -> None:

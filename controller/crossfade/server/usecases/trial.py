@@ -277,9 +277,11 @@ def _refused(operation: str, params: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _bedrock() -> Any:
-    from botocore.session import get_session
+    # Not by a session, which reads the configuration and breaks on a profile that is not there.
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
 
-    return get_session().get_service_model("bedrock-runtime")
+    return ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"), "bedrock-runtime")
 
 
 def _text(reader: Reader, key: str) -> str | None:
