@@ -13,8 +13,7 @@ from rich.text import Text
 
 from crossfade.cli import render
 from crossfade.cli.columns import columns
-from crossfade.core.amount import dollars
-from crossfade.core.policy import figure
+from crossfade.core.amount import dollars, exact
 from crossfade.core.reading import Reader
 from crossfade.core.rule import read_rule
 
@@ -95,10 +94,10 @@ def _policy(settings: Iterable[dict[str, Any]]) -> Table:
     table = columns("", "setting", "value", "default", "bounds", "what it says")
     table.caption, table.caption_justify = "* set by this route; all others are as by default", "left"
     for item in settings:
-        bounds = f"{figure(item['least'])} to {figure(item['most'])}" if "least" in item else "yes, no"
+        bounds = f"{exact(item['least'])} to {exact(item['most'])}" if "least" in item else "yes, no"
         says = item["says"].replace("`", "") + (f" ({item['unit']})" if "unit" in item else "")
         is_set = item["value"] != item["default"]
-        cells = (item["name"], figure(item["value"]), figure(item["default"]), bounds, says)
+        cells = (item["name"], exact(item["value"]), exact(item["default"]), bounds, says)
         table.add_row("*" if is_set else "", *map(Text, cells), style="bold" if is_set else "")
     return table
 

@@ -1,6 +1,11 @@
-"""Amount: money and short times as people read them, with three digits."""
+"""Amount: numbers as people read them; money and short times with three digits."""
 
 from __future__ import annotations
+
+
+def exact(value: float) -> str:
+    """A value or bound that was declared, to its last digit: "10,000", "0.05", "yes"."""
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:,.10g}"
 
 
 def dollars(amount: float) -> str:

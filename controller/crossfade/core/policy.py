@@ -228,8 +228,3 @@ def describe_settings(settings: Settings) -> list[dict[str, Any]]:
         {"name": spec.name, "value": getattr(settings, spec.name), "default": spec.default, **spec.metadata}
         for spec in fields(Settings)
     ]
-
-
-def figure(value: float) -> str:
-    """A setting's value or bound as people read it: "10,000", "0.05", "yes"."""
-    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:,.10g}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crossfade.core.amount import exact
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 
@@ -35,11 +36,11 @@ class When:
         """The bounds that no request can meet: (field, why)."""
         for name, bound in self.least.items():
             if name == "complexity" and bound > 1:
-                yield f"{name}_least", f"is {_bound(bound)}, and complexity is at most 1: the rule would never hold"
+                yield f"{name}_least", f"is {exact(bound)}, and complexity is at most 1: the rule would never hold"
             elif bound >= self.below.get(name, math.inf):
                 yield (
                     f"{name}_below",
-                    f"is {_bound(self.below[name])}, and {name}_least is {_bound(bound)}: the rule would never hold",
+                    f"is {exact(self.below[name])}, and {name}_least is {exact(bound)}: the rule would never hold",
                 )
         for name, bound in self.below.items():
             if bound == 0:
@@ -49,10 +50,10 @@ class When:
         """What does not hold of this request, one condition after the other, each with the value that is there."""
         for name, bound in self.least.items():
             if (value := getattr(request, name)) < bound:
-                yield f"{name} is {_number(value)}, below {_bound(bound)}"
+                yield f"{name} is {_number(value)}, below {exact(bound)}"
         for name, bound in self.below.items():
             if (value := getattr(request, name)) >= bound:
-                yield f"{name} is {_number(value)}, not below {_bound(bound)}"
+                yield f"{name} is {_number(value)}, not below {exact(bound)}"
         for name, wanted in self.has.items():
             if bool(getattr(request, name)) is not wanted:
                 yield f"has no {name}" if wanted else f"has {name}"
@@ -64,8 +65,8 @@ class When:
 
     def __str__(self) -> str:
         """The conditions in words: "characters below 100, no tools"."""
-        said = [f"{name} at least {_bound(bound)}" for name, bound in self.least.items()]
-        said += [f"{name} below {_bound(bound)}" for name, bound in self.below.items()]
+        said = [f"{name} at least {exact(bound)}" for name, bound in self.least.items()]
+        said += [f"{name} below {exact(bound)}" for name, bound in self.below.items()]
         said += [f"{'has' if wanted else 'no'} {name}" for name, wanted in self.has.items()]
         said += [f"tier {_either(self.tiers)}"] if self.tiers else []
         said += [f"label {name} {value!r}" for name, value in self.labels.items()]
@@ -134,7 +135,3 @@ def _other(what: str, given: str | None, wanted: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _bound(value: float) -> str:
-    return f"{value:,.10g}"

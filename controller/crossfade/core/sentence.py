@@ -301,13 +301,13 @@ def _lacking(verdicts: Iterable[Verdict], waiting: Mapping[str, int]) -> str:
             missing.setdefault((before, " and ", ""), []).append(check.said)
     parts = []
     for maturity, found in maturing.items():
-        green = _listed([f"{what} ({_listed(names)})" if names else what for what, names in found.items()])
+        green = listed([f"{what} ({listed(names)})" if names else what for what, names in found.items()])
         parts.append(f"waiting for {green} to mature: judged {duration(maturity)} after the end of a bucket")
-    parts += [f"{before}{_listed(names, between)}{after}" for (before, between, after), names in missing.items()]
+    parts += [f"{before}{listed(names, between)}{after}" for (before, between, after), names in missing.items()]
     return "; ".join(parts)
 
 
-def _listed(names: Sequence[str], last: str = " and ") -> str:
+def listed(names: Sequence[str], last: str = " and ") -> str:
     """The names as a list in words: "a, b and c"."""
     return last.join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 

@@ -20,7 +20,7 @@ _LONGEST = 500
 
 
 class Trouble:
-    """One for a process. Nothing here raises. `now` is in seconds of a monotonic clock."""
+    """One for a board. Nothing here raises. `now` is in seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._told: dict[Outcome | int, float] = {}

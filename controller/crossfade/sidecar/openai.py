@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crossfade.core.sentence import listed
 from crossfade.sidecar.request import BadRequest
 
 _DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
@@ -50,10 +51,8 @@ def to_converse(document: Any) -> tuple[str, bool, dict[str, Any]]:
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a route or a Bedrock model id")
     if foreign := [f"'{name}'" for name, value in document.items() if not _has_place(name, value)]:
-        named = " and ".join(filter(None, [", ".join(foreign[:-1]), foreign[-1]]))
-        raise BadRequest(
-            f"{named} cannot be translated to Bedrock's Converse; leave {'it' if len(foreign) == 1 else 'them'} out"
-        )
+        them = "it" if len(foreign) == 1 else "them"
+        raise BadRequest(f"{listed(foreign)} cannot be translated to Bedrock's Converse; leave {them} out")
     system, messages = _messages(document.get("messages"))
     params: dict[str, Any] = {"messages": messages}
     if system:

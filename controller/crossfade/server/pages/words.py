@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossfade.core import amount as amounts
-from crossfade.core import policy
 from crossfade.core.sentence import duration, harm, metric_name, p_value
 
 PHASES = {
@@ -104,6 +103,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "harm": harm,
     "metric": metric_name,
     "p_value": p_value,
-    "setting": policy.figure,
+    "setting": amounts.exact,
     "twice": twice,
 }

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from crossfade.core.amount import exact
 from crossfade.core.model import Model
-from crossfade.core.policy import figure
 from crossfade.core.reading import Reader
 from crossfade.core.request import Request
 from crossfade.core.route import DEFAULT_SETTINGS
@@ -116,7 +116,7 @@ class Trial:
         deadline = getattr(route.policy, setting)
         default = " (default)" if deadline == getattr(DEFAULT_SETTINGS, setting) else ""
         named = f"fallback{'s' if len(route.fallbacks) > 1 else ''} {', '.join(route.fallbacks)}"
-        said = f"{route.name}: deadline {figure(deadline)} s{default}, {named if route.fallbacks else 'no fallback'}"
+        said = f"{route.name}: deadline {exact(deadline)} s{default}, {named if route.fallbacks else 'no fallback'}"
         if len(self.legs) > 1:
             said += f"; those of {self.legs[0].entry.route.name} do not count"
         return {"deadline": deadline, "fallbacks": list(route.fallbacks), "text": f"{said}."}

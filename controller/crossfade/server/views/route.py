@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,9 +14,8 @@ from crossfade.core.route import Route
 from crossfade.server.database import begin
 from crossfade.server.store import declared, observations, rollouts
 from crossfade.server.store.rollouts import Stored
-from crossfade.server.views.alarm import alarm
+from crossfade.server.views.alarm import LATELY, alarm
 
-LATELY = timedelta(minutes=10)
 MOST_ROLLOUTS = 20
 
 
