@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 from . import Framework, weather
+from .apart import said
 from .with_boto3 import TOOL, user
 
 
@@ -31,10 +31,10 @@ class CLI(Framework):
     def tool(self, text: str) -> str:
         messages = [user({"text": text})]
         tools = ("--tool-config", json.dumps({"tools": [TOOL]}))
-        said = self.ask(messages, *tools)
-        use = said["content"][0]["toolUse"]
+        asked = self.ask(messages, *tools)
+        use = asked["content"][0]["toolUse"]
         result = {"toolUseId": use["toolUseId"], "content": [{"text": weather(**use["input"])}]}
-        messages += [said, user({"toolResult": result})]
+        messages += [asked, user({"toolResult": result})]
         return str(self.ask(messages, *tools)["content"][0]["text"])
 
     def ask(self, messages: list[dict[str, Any]], *more: str) -> dict[str, Any]:
@@ -42,6 +42,4 @@ class CLI(Framework):
         aws = Path(sys.executable).with_name("aws")
         command = [aws, "bedrock-runtime", "converse", "--model-id", self.model, "--messages", json.dumps(messages)]
         command += ["--request-metadata", "crossfade-key=ann", "--output", "json", *more]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout)["output"]["message"])
+        return dict(json.loads(said(*command))["output"]["message"])
